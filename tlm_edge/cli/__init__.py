@@ -1,0 +1,26 @@
+"""The ``tlm-edge`` command line: parse, call, print. Every command is one module of this package."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from tlm_edge.runtime.errors import UserError
+
+app = typer.Typer(
+    name="tlm-edge",
+    help="Tiny text classifiers for edge devices: train, build committees, export, verify, benchmark.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line: exit 0 when done, 2 on the user's mistake, 1 on a fault of ours."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,39 @@
+"""Models that come with the package, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tlm_edge.runtime.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def models_folder() -> Path:
+    """The folder of the shipped models: inside the installed package, or beside it in a checkout."""
+    installed = _PACKAGE / "models"
+    return installed if installed.is_dir() else _PACKAGE.parent / "models"
+
+
+def shipped_names() -> list[str]:
+    """Names of the shipped models, sorted."""
+    folder = models_folder()
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if (entry / "README.md").is_file())
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The folder or file that ``model`` means: a path, or the name of a shipped model.
+
+    A path that exists wins over a name. Raises ``UserError`` if it is neither.
+    """
+    path = Path(model)
+    if path.exists():
+        return path
+    if str(model) in shipped_names():
+        return models_folder() / str(model)
+    known = ", ".join(shipped_names()) or "none in this installation"
+    raise UserError(
+        f"no model '{model}': give the path of a checkpoint, committee or bundle, or a shipped name ({known})"
+    )

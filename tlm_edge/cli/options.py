@@ -1,0 +1,58 @@
+"""Arguments and options that several commands share, declared once.
+
+A parameter annotated with one of these and given no default is required; those that may be left out are of an
+optional type and want a default in the command's signature.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A checkpoint, a committee, a bundle (folder or zip), or a shipped model."),
+]
+OptionalModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODEL]", help="A checkpoint, a committee, or a shipped model's name."),
+]
+BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a zip.")]
+
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")]
+OptionalOutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder to write.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already at the place to write.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, metavar="N", help="Threads to compute with; as many as there are cores if not given."
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
+
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data", metavar="DATA", help="Labelled text: a CSV, TSV or JSON Lines file, a folder, or a hub name."
+    ),
+]
+OptionalDataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="DATA", help="Labelled text: a CSV, TSV or JSON Lines file, a folder, or a hub name."
+    ),
+]
+TextColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--text-column", metavar="NAME", help="Column of the text; repeat it to join several with a space."),
+]
+LabelColumnOption = Annotated[
+    str | None, typer.Option("--label-column", metavar="NAME", help="Column of the label, where it can't be guessed.")
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="A,B,…", help="Names of the columns of a CSV or TSV file without a header."),
+]

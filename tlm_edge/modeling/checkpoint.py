@@ -1,0 +1,172 @@
+"""Checkpoints: Hugging Face folders of one model, read and written without the transformers package."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tlm_edge.modeling.config import EncoderConfig, read_config
+from tlm_edge.modeling.heads import MaskedLanguageModel, SequenceClassifier
+from tlm_edge.runtime.errors import UserError
+
+WEIGHTS = "model.safetensors"
+#: The files that make a tokenizer; copied along with every checkpoint.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+#: Our parameter names → those of Hugging Face's BertForMaskedLM and BertForSequenceClassification.
+_NAMES = {
+    r"encoder\.embeddings\.word\.": "bert.embeddings.word_embeddings.",
+    r"encoder\.embeddings\.position\.": "bert.embeddings.position_embeddings.",
+    r"encoder\.embeddings\.token_type\.": "bert.embeddings.token_type_embeddings.",
+    r"encoder\.embeddings\.norm\.": "bert.embeddings.LayerNorm.",
+    r"encoder\.layers\.(\d+)\.(query|key|value)\.": r"bert.encoder.layer.\1.attention.self.\2.",
+    r"encoder\.layers\.(\d+)\.output\.": r"bert.encoder.layer.\1.attention.output.dense.",
+    r"encoder\.layers\.(\d+)\.output_norm\.": r"bert.encoder.layer.\1.attention.output.LayerNorm.",
+    r"encoder\.layers\.(\d+)\.up\.": r"bert.encoder.layer.\1.intermediate.dense.",
+    r"encoder\.layers\.(\d+)\.down\.": r"bert.encoder.layer.\1.output.dense.",
+    r"encoder\.layers\.(\d+)\.down_norm\.": r"bert.encoder.layer.\1.output.LayerNorm.",
+    r"encoder\.convolution\.": "bert.convolution.",
+    r"pooler\.": "bert.pooler.dense.",
+    r"transform\.": "cls.predictions.transform.dense.",
+    r"transform_norm\.": "cls.predictions.transform.LayerNorm.",
+    r"decoder_bias$": "cls.predictions.bias",
+    r"classifier\.": "classifier.",
+}
+
+
+def hugging_face_name(name: str) -> str:
+    """The name Hugging Face's BERT gives to our parameter ``name``."""
+    for ours, theirs in _NAMES.items():
+        if re.match(ours, name):
+            return re.sub("^" + ours, theirs, name)
+    raise KeyError(name)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: MaskedLanguageModel | SequenceClassifier,
+    tokenizer_folder: Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    card: str = "",
+    half: bool = False,
+) -> None:
+    """Write a checkpoint into the existing, empty ``folder`` (see ``files.new_folder`` for how to make it whole).
+
+    Weights are stored in float32, or with ``half`` in float16; ``recipe`` as ``training.json``; ``card`` as the
+    model card ``README.md``.
+    """
+    head = "MaskedLM" if isinstance(model, MaskedLanguageModel) else "SequenceClassification"
+    content = model.config.to_json(head) | {"torch_dtype": "float16" if half else "float32"}
+    (folder / "config.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    save_weights(folder / WEIGHTS, model, half=half)
+    for name in TOKENIZER_FILES:
+        if (tokenizer_folder / name).is_file():
+            shutil.copyfile(tokenizer_folder / name, folder / name)
+    if recipe is not None:
+        (folder / "training.json").write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if card:
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def save_weights(path: Path, model: nn.Module, *, half: bool = False) -> None:
+    """Write a model's parameters and buffers under Hugging Face's names as safetensors."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        stored = tensor.detach().to("cpu", copy=True).contiguous()
+        tensors[hugging_face_name(name)] = stored.half() if half and stored.is_floating_point() else stored
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def load_classifier(folder: Path) -> SequenceClassifier:
+    """Load a fine-tuned checkpoint in float32, ready for inference. Raises ``UserError`` if it is not one."""
+    config = read_config(folder)
+    weights = read_weights(folder)
+    if not config.labels or "classifier.weight" not in weights:
+        raise UserError(f"{folder} is a bare encoder without a classifier: fine-tune it first (tlm-edge finetune)")
+    if len(weights["classifier.weight"]) != len(config.labels):
+        raise UserError(
+            f"{folder}: config.json names {len(config.labels)} labels but the classifier has "
+            f"{len(weights['classifier.weight'])}: repair id2label"
+        )
+    model = SequenceClassifier(config)
+    load_weights(model, weights, folder)
+    return model.eval()
+
+
+def load_masked_language_model(folder: Path) -> MaskedLanguageModel:
+    """Load a pre-trained checkpoint with its prediction head in float32. Raises ``UserError`` if it has none."""
+    weights = read_weights(folder)
+    if "cls.predictions.bias" not in weights:
+        raise UserError(f"{folder} has no masked-language-model head: give a checkpoint of tlm-edge pretrain")
+    model = MaskedLanguageModel(read_config(folder))
+    load_weights(model, weights, folder)
+    return model
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path, *, optional: str = "") -> None:
+    """Copy ``weights`` (Hugging Face's names) into ``model``.
+
+    Names that match the regular expression ``optional`` may be missing (they keep their initial values). Raises
+    ``UserError`` for other missing names and for shapes that disagree.
+    """
+    for name, target in model.state_dict().items():
+        theirs = hugging_face_name(name)
+        if theirs not in weights:
+            if optional and re.match(optional, theirs):
+                continue
+            raise UserError(f"{folder / WEIGHTS} lacks the tensor {theirs}: not a complete checkpoint")
+        if weights[theirs].shape != target.shape:
+            raise UserError(
+                f"{folder / WEIGHTS}: {theirs} has shape {tuple(weights[theirs].shape)}, but config.json "
+                f"asks for {tuple(target.shape)}"
+            )
+        with torch.no_grad():
+            target.copy_(weights[theirs])
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by Hugging Face's names, with the spelling of older files made today's.
+
+    Raises ``UserError`` if there are none, if they can't be read, or if only a pickle is there.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        if (folder / "pytorch_model.bin").is_file():
+            raise UserError(f"{folder} holds only pickled weights, which can run code: convert them to {WEIGHTS}")
+        raise UserError(f"{folder} is not a checkpoint: it has no {WEIGHTS}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} can't be read ({error}): the file is damaged, fetch or save it again") from error
+    renamed = {}
+    for name, tensor in tensors.items():
+        name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        bare = name.startswith(("embeddings.", "encoder.", "pooler.", "convolution."))
+        renamed["bert." + name if bare else name] = tensor
+    if "cls.predictions.bias" not in renamed and "cls.predictions.decoder.bias" in renamed:
+        renamed["cls.predictions.bias"] = renamed["cls.predictions.decoder.bias"]
+    return renamed
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether ``folder`` looks like the checkpoint of one model."""
+    return (folder / "config.json").is_file() and (folder / WEIGHTS).is_file()
+
+
+def tokenizer_vocabulary(config: EncoderConfig, tokenizer_size: int, folder: Path) -> None:
+    """Raise ``UserError`` unless a tokenizer of ``tokenizer_size`` tokens fits the embedding table."""
+    if tokenizer_size > config.vocab_size:
+        raise UserError(
+            f"{folder}: the tokenizer has {tokenizer_size} tokens, the model only {config.vocab_size} embeddings: "
+            "use the tokenizer that the model was trained with"
+        )

@@ -1,0 +1,141 @@
+"""The soft committee: several checkpoints that vote with the mean of their softmax outputs (arXiv 2507.14871)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tlm_edge.files import new_folder, sha256_file
+from tlm_edge.modeling.checkpoint import TOKENIZER_FILES, load_classifier
+from tlm_edge.modeling.config import read_config
+from tlm_edge.modeling.heads import SequenceClassifier
+from tlm_edge.runtime.errors import UserError
+
+COMMITTEE = "committee.json"
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Members that share labels and tokenizer. ``folder`` holds the tokenizer and ``members/00``, ``01``, …"""
+
+    folder: Path
+    members: tuple[SequenceClassifier, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def max_length(self) -> int:
+        """The longest input, in tokens, that every member takes."""
+        return min(member.config.max_position_embeddings for member in self.members)
+
+
+class SoftVote(nn.Module):
+    """The members and their vote as one module."""
+
+    def __init__(self, members: Sequence[SequenceClassifier]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The vote (batch, labels), and each member's logits (batch, members, labels)."""
+        logits = torch.stack([member(input_ids, attention_mask) for member in self.members], dim=1)
+        return logits.softmax(dim=-1).mean(dim=1), logits
+
+
+def is_committee(folder: Path) -> bool:
+    """Whether ``folder`` holds a committee."""
+    return (folder / COMMITTEE).is_file()
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """The members' checkpoint folders in voting order. Raises ``UserError`` if the committee is incomplete."""
+    try:
+        names = json.loads((folder / COMMITTEE).read_text(encoding="utf-8"))["members"]
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{folder / COMMITTEE} can't be read ({error}): build the committee again") from error
+    folders = [folder / name for name in names]
+    for member in folders:
+        if folder.resolve() not in member.resolve().parents or not member.is_dir():
+            raise UserError(f"{folder}: the member {member.name} is not inside the committee: build it again")
+    if not folders:
+        raise UserError(f"{folder} has no members: build the committee again")
+    return folders
+
+
+def load_committee(folder: Path) -> Committee:
+    """Load every member in float32, ready for inference. Raises ``UserError`` if they don't fit together."""
+    folders = member_folders(folder)
+    check_members(folders, tokenizer_folder=folder)
+    members = tuple(load_classifier(member) for member in folders)
+    return Committee(folder, members, members[0].config.labels)
+
+
+def build_committee(members: Sequence[Path], out: Path, *, card: str = "", force: bool = False) -> None:
+    """Copy member checkpoints into a committee folder.
+
+    Raises ``UserError`` when there are fewer than two, one is a committee, or labels or tokenizers differ.
+    """
+    if len(members) < 2:
+        raise UserError("a committee needs at least two members: name two or more checkpoints")
+    for member in members:
+        if is_committee(member):
+            raise UserError(f"{member} is a committee itself: name its members instead")
+    check_members(members)
+    with new_folder(out, force=force) as folder:
+        names = [f"members/{index:02d}" for index in range(len(members))]
+        for source, name in zip(members, names, strict=True):
+            # The tokenizer is stored once, in the committee's own folder.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns(*TOKENIZER_FILES, "state", "bundle*"))
+        for name in TOKENIZER_FILES:
+            if (members[0] / name).is_file():
+                shutil.copyfile(members[0] / name, folder / name)
+        content = {"schema_version": 1, "vote": "mean-softmax", "members": names}
+        (folder / COMMITTEE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card or _card(members), encoding="utf-8")
+
+
+def check_members(members: Sequence[Path], *, tokenizer_folder: Path | None = None) -> None:
+    """Raise ``UserError``, naming the member, if labels or tokenizers disagree.
+
+    With ``tokenizer_folder`` the members share the tokenizer stored there.
+    """
+    first = read_config(members[0])
+    if tokenizer_folder is None:
+        digests = {member: _tokenizer_digest(member) for member in members}
+    else:
+        digests = dict.fromkeys(members, _tokenizer_digest(tokenizer_folder))
+    for member in members:
+        config = read_config(member)
+        if config.labels != first.labels:
+            raise UserError(
+                f"{member} has the labels {_shorten(config.labels)}, {members[0]} has {_shorten(first.labels)}: "
+                "members of a committee must share labels and their order"
+            )
+        if digests[member] != digests[members[0]]:
+            raise UserError(
+                f"{member} and {members[0]} have different tokenizers: members of a committee must share it"
+            )
+
+
+def _tokenizer_digest(folder: Path) -> str:
+    for name in ("tokenizer.json", "vocab.txt"):
+        if (folder / name).is_file():
+            return sha256_file(folder / name)
+    raise UserError(f"{folder} has no tokenizer.json: save the checkpoint with its tokenizer")
+
+
+def _shorten(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:6]) + (", …" if len(labels) > 6 else "") if labels else "(none)"
+
+
+def _card(members: Sequence[Path]) -> str:
+    lines = "\n".join(f"- `members/{index:02d}`: from `{member.name}`" for index, member in enumerate(members))
+    return (
+        "---\nlibrary_name: tlm-edge\npipeline_tag: text-classification\n---\n\n# Soft committee\n\n"
+        f"The vote is the mean of the members' softmax outputs.\n\n{lines}\n"
+    )

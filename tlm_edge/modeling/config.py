@@ -1,0 +1,186 @@
+"""The shape of an encoder, read from and written to Hugging Face's ``config.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tlm_edge.runtime.errors import UserError
+
+#: Fields that keep their name in ``config.json``.
+_SHARED_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "pad_token_id",
+)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """The convolution block of the paper's shallow variants, placed between embeddings and layer.
+
+    ``layers`` times Conv2d + BatchNorm + GELU with ``channels`` channels over the (length, hidden) image, then one
+    such stage that ends in a single channel. ``kernel`` is (rows, columns) of that image.
+    """
+
+    layers: int
+    kernel: tuple[int, int]
+    channels: int
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """An encoder of the BERT family (post-LN, GELU, absolute positions), and how a classifier reads it.
+
+    ``labels`` is empty for a bare encoder. ``markers`` are the ids of the tokens whose rows the classifier reads
+    instead of [CLS] (entity markers of relation classification); empty for the usual [CLS] readout.
+    """
+
+    vocab_size: int
+    hidden_size: int = 256
+    num_hidden_layers: int = 1
+    num_attention_heads: int = 8
+    intermediate_size: int = 1024
+    max_position_embeddings: int = 128
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
+    pad_token_id: int = 0
+    convolution: Convolution | None = None
+    markers: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise UserError(
+                f"hidden size {self.hidden_size} is not a multiple of {self.num_attention_heads} heads: "
+                "choose --hidden-size and --heads so that it is"
+            )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Hugging Face's own BERT classes hold this model as it is."""
+        return self.convolution is None and not self.markers
+
+    def to_json(self, head: str) -> dict[str, Any]:
+        """The content of ``config.json``; ``head`` is ``"MaskedLM"`` or ``"SequenceClassification"``."""
+        content: dict[str, Any] = {
+            "model_type": "bert" if self.is_plain else "tlm-bert",
+            "architectures": [f"BertFor{head}" if self.is_plain else f"TlmBertFor{head}"],
+            "hidden_act": "gelu",
+            "position_embedding_type": "absolute",
+        }
+        content |= {name: getattr(self, name) for name in _SHARED_FIELDS}
+        if self.convolution is not None:
+            content["convolution"] = asdict(self.convolution)
+        if self.markers:
+            content["markers"] = list(self.markers)
+        if self.labels:
+            content["id2label"] = {str(index): label for index, label in enumerate(self.labels)}
+            content["label2id"] = {label: index for index, label in enumerate(self.labels)}
+            content["num_labels"] = len(self.labels)
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], where: str) -> EncoderConfig:
+        """Read the content of a ``config.json``; ``where`` names it in errors.
+
+        Raises ``UserError`` for another model type, activation or kind of positions than this encoder computes.
+        """
+        if content.get("model_type") not in ("bert", "tlm-bert"):
+            raise UserError(f"{where}: model type {content.get('model_type')!r} is not a BERT encoder")
+        if content.get("hidden_act", "gelu") != "gelu":
+            raise UserError(f"{where}: activation {content['hidden_act']!r} is not supported, only 'gelu'")
+        if content.get("position_embedding_type", "absolute") != "absolute":
+            raise UserError(f"{where}: only absolute position embeddings are supported")
+        missing = [name for name in _SHARED_FIELDS[:6] if name not in content]
+        if missing:
+            raise UserError(f"{where}: {', '.join(missing)} missing: not a complete BERT configuration")
+        fields: dict[str, Any] = {name: content[name] for name in _SHARED_FIELDS if content.get(name) is not None}
+        if convolution := content.get("convolution"):
+            fields["convolution"] = Convolution(
+                convolution["layers"], tuple(convolution["kernel"]), convolution["channels"]
+            )
+        fields["markers"] = tuple(content.get("markers", ()))
+        if names := content.get("id2label"):
+            fields["labels"] = tuple(names[str(index)] for index in range(len(names)))
+        return cls(**fields)
+
+
+def read_config(folder: Path) -> EncoderConfig:
+    """The configuration of a checkpoint folder. Raises ``UserError`` if it has none or an unsupported one."""
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} is not a checkpoint: it has no config.json") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); restore it or save the checkpoint again") from error
+    return EncoderConfig.from_json(content, str(path))
+
+
+def _convolutional(hidden: int, heads: int, layers: int, kernel: tuple[int, int], channels: int) -> EncoderConfig:
+    return EncoderConfig(
+        vocab_size=0,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        convolution=Convolution(layers, kernel, channels),
+    )
+
+
+#: The architectures by name; ``vocab_size`` comes from the tokenizer. ``bert-6`` and ``bert-1`` are the project's
+#: sizes (hidden 256); the ``paper-`` ones are those of arXiv 2507.14871 (hidden = 64 a head, FFN 4 × hidden).
+ARCHITECTURES: dict[str, EncoderConfig] = {
+    "bert-1": EncoderConfig(vocab_size=0),
+    "bert-6": EncoderConfig(vocab_size=0, num_hidden_layers=6),
+    "bert-1-conv2": _convolutional(256, 8, 2, (3, 3), 16),
+    "paper-bert-6": EncoderConfig(0, 768, 6, 12, 3072),
+    "paper-bert-1": EncoderConfig(0, 768, 1, 12, 3072),
+    "paper-bert-1-24-heads": EncoderConfig(0, 1536, 1, 24, 6144),
+    "paper-bert-1-conv2": _convolutional(768, 12, 2, (3, 3), 64),
+    "paper-bert-1-conv2-8-heads": _convolutional(512, 8, 2, (3, 3), 64),
+    "paper-bert-1-conv3": _convolutional(768, 12, 3, (3, 3), 32),
+    "paper-bert-1-conv2-16x3": _convolutional(768, 12, 2, (16, 3), 64),
+}
+
+
+def architecture(
+    name: str,
+    *,
+    vocab_size: int,
+    hidden_size: int | None = None,
+    heads: int | None = None,
+    layers: int | None = None,
+    max_length: int | None = None,
+) -> EncoderConfig:
+    """The named architecture for a vocabulary, with sizes overridden; the feed-forward block is 4 × hidden.
+
+    Raises ``UserError`` for an unknown name or sizes that don't fit together.
+    """
+    if name not in ARCHITECTURES:
+        raise UserError(f"no architecture '{name}': choose one of {', '.join(ARCHITECTURES)}")
+    preset = ARCHITECTURES[name]
+    hidden = hidden_size or preset.hidden_size
+    return replace(
+        preset,
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        intermediate_size=4 * hidden,
+        num_attention_heads=heads or preset.num_attention_heads,
+        num_hidden_layers=layers or preset.num_hidden_layers,
+        max_position_embeddings=max_length or preset.max_position_embeddings,
+    )

@@ -1,0 +1,97 @@
+"""The encoder: BERT (Devlin et al., arXiv 1810.04805), post-LN, with rows that nobody reads left out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tlm_edge.modeling.config import EncoderConfig
+from tlm_edge.modeling.convolution import ConvolutionBlock
+
+
+class Embeddings(nn.Module):
+    """Token + position + type embedding, LayerNorm, dropout: (batch, length) ids → (batch, length, hidden)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.word = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        length = input_ids.shape[1]
+        hidden = self.word(input_ids) + self.position.weight[:length] + self.token_type.weight[0]
+        return self.dropout(self.norm(hidden))
+
+
+class Layer(nn.Module):
+    """Multi-head self-attention and a feed-forward block, each with residual and LayerNorm behind it."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, hidden)
+        self.output_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.up = nn.Linear(hidden, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, hidden)
+        self.down_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.attention_dropout = config.attention_probs_dropout_prob
+
+    def forward(self, hidden: Tensor, visible: Tensor | None, rows: Tensor | None = None) -> Tensor:
+        """Transform ``hidden`` (batch, length, hidden); return all rows, or only ``rows`` (batch, chosen).
+
+        ``visible`` (batch, 1, 1, length) is False where a position is padding; None if there is none. Rows that
+        nobody reads need keys and values but neither query nor feed-forward block.
+        """
+        asking = hidden if rows is None else gather_rows(hidden, rows)
+        attended = F.scaled_dot_product_attention(
+            self._split(self.query(asking)),
+            self._split(self.key(hidden)),
+            self._split(self.value(hidden)),
+            attn_mask=visible,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        attended = self.output(attended.transpose(1, 2).flatten(2))
+        asking = self.output_norm(asking + self.dropout(attended))
+        return self.down_norm(asking + self.dropout(self.down(F.gelu(self.up(asking)))))
+
+    def _split(self, projected: Tensor) -> Tensor:
+        return projected.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class Encoder(nn.Module):
+    """Embeddings, the paper's convolution block where the architecture has one, and the layers."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.convolution = ConvolutionBlock(config.convolution) if config.convolution else None
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """Hidden states of the last layer.
+
+        ``input_ids`` (batch, length) long; ``attention_mask`` (batch, length), 0 at padding, None if there is none;
+        ``rows`` (batch, chosen) long: the positions wanted. Returns (batch, length or chosen, hidden).
+        """
+        hidden = self.embeddings(input_ids)
+        if self.convolution is not None:
+            hidden = self.convolution(hidden, attention_mask)
+        visible = None if attention_mask is None else attention_mask[:, None, None, :].bool()
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden, visible)
+        return self.layers[-1](hidden, visible, rows)
+
+
+def gather_rows(hidden: Tensor, rows: Tensor) -> Tensor:
+    """Pick ``rows`` (batch, chosen) of ``hidden`` (batch, length, hidden): (batch, chosen, hidden)."""
+    return torch.gather(hidden, 1, rows.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))

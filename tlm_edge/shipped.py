@@ -7,6 +7,8 @@ from pathlib import Path
 from tlm_edge.runtime.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
+#: What makes a folder a model: a checkpoint's, a committee's or a bundle's description.
+_MARKS = ("config.json", "committee.json", "manifest.json")
 
 
 def models_folder() -> Path:
@@ -20,7 +22,7 @@ def shipped_names() -> list[str]:
     folder = models_folder()
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if (entry / "README.md").is_file())
+    return sorted(entry.name for entry in folder.iterdir() if any((entry / mark).is_file() for mark in _MARKS))
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -37,3 +39,14 @@ def resolve_model(model: str | Path) -> Path:
     raise UserError(
         f"no model '{model}': give the path of a checkpoint, committee or bundle, or a shipped name ({known})"
     )
+
+
+def evaluation_texts(task: str) -> Path:
+    """The labelled texts for offline use that come with ``task`` ("agnews"): JSON Lines with ``text`` and ``label``.
+
+    Raises ``UserError`` if the installation has none for it.
+    """
+    path = models_folder() / "evaluation" / f"{task}.jsonl"
+    if not path.is_file():
+        raise UserError(f"no evaluation texts for '{task}' in this installation: give a file of your own with --data")
+    return path

@@ -1,0 +1,1 @@
+"""From a checkpoint or committee to a verified bundle: one module a target."""

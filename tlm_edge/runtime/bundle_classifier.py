@@ -1,0 +1,50 @@
+"""A bundle as a classifier: texts in, labels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tlm_edge.runtime.bundle import Bundle
+from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions
+from tlm_edge.runtime.sessions import open_session
+from tlm_edge.runtime.tokenize import TextEncoder, pad
+from tlm_edge.runtime.vote import softmax
+
+#: Tokens of a batch, padding included; more gains nothing and leaves the cache.
+_BATCH_TOKENS = 2048
+
+
+class BundleClassifier:
+    """Classifies texts with a bundle; one instance may be used from several threads at once."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None):
+        """Load tokenizer and model, to compute with ``threads`` threads, all cores if ``None``.
+
+        Raises ``UserError`` if the tokenizer or the model file can't be loaded.
+        """
+        self.bundle = bundle
+        self.labels = bundle.manifest.labels
+        self.max_length = bundle.manifest.max_length
+        self.encoder = TextEncoder(bundle.tokenizer_file, self.max_length, parallel=threads != 1)
+        self.session = open_session(bundle, threads)
+
+    def outputs(self, token_ids: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
+        """The model's outputs for one batch of token ids, padded to the longest."""
+        return self.session.run(*pad(token_ids, self.bundle.manifest.pad_token_id))
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities (texts, labels), float32, rows in the order of the texts."""
+        token_ids = self.encoder.token_ids(texts)
+        probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+        for batch in batches_by_length([len(ids) for ids in token_ids], _BATCH_TOKENS):
+            outputs = self.outputs([token_ids[index] for index in batch])
+            probabilities[batch] = (
+                outputs["probabilities"] if "probabilities" in outputs else softmax(outputs["logits"])
+            )
+        return probabilities
+
+    def predict(self, texts: Sequence[str], top_k: int | None = None) -> list[Prediction]:
+        """One prediction a text, in their order; ``scores`` holds the ``top_k`` best labels, all if ``None``."""
+        return to_predictions(texts, self.labels, self.probabilities(texts), top_k)

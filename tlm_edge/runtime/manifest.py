@@ -1,0 +1,159 @@
+"""What a bundle says about itself: ``manifest.json``, schema version 1 (``manifest.schema.json`` beside this file)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.from_json import JsonShapeError, from_json
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of the model file; a dimension is a size, or a name where it varies."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file of the bundle: its SHA-256 in lower-case hexadecimal and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """The checkpoint or committee that was exported; ``sha256`` covers its weights and configuration."""
+
+    name: str
+    kind: Literal["checkpoint", "committee"]
+    architecture: str
+    members: int
+    parameters: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The file's logits against PyTorch's of the source, on token sequences of ``shortest`` to ``longest`` tokens.
+
+    Every sequence was run alone and, padded, in a batch; ``max_logit_difference`` is the largest absolute difference
+    of any logit, ``tolerance`` what was allowed (null where the precision isn't held to one), ``agreement`` the share
+    of whole texts that get the same label.
+    """
+
+    sequences: int
+    shortest: int
+    longest: int
+    max_logit_difference: float
+    tolerance: float | None
+    texts: int
+    agreement: float
+    required_agreement: float
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy and macro-F1 of the file on labelled texts; drops are fractions, not percentage points."""
+
+    data: str
+    sha256: str
+    texts: int
+    accuracy: float
+    macro_f1: float
+    source_accuracy: float
+    allowed_drop: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``manifest.json``."""
+
+    schema_version: int
+    name: str
+    target: str
+    precision: str
+    rewrite: str
+    labels: tuple[str, ...]
+    max_length: int
+    pad_token_id: int
+    model_file: str
+    tokenizer_file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    files: dict[str, FileRecord]
+    source: Source
+    versions: dict[str, str]
+    parity: Parity
+    accuracy: Accuracy | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as a JSON object, in the order of the fields."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return content
+
+
+def parse_manifest(text: str | bytes, where: str) -> Manifest:
+    """The manifest that ``text`` (JSON) holds; ``where`` names it in messages.
+
+    Raises ``UserError`` if it isn't JSON, is of another schema version, lacks a field, has one too many or one of the
+    wrong type, or names a file outside the bundle.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({error}): export the model again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{where} is not a JSON object: export the model again")
+    _check_version(content.get("schema_version"), where)
+    try:
+        manifest = from_json(Manifest, content)
+        _check_values(manifest)
+    except JsonShapeError as error:
+        raise UserError(f"{where} is not a manifest: {error}; export the model again") from error
+    return manifest
+
+
+def _check_version(version: Any, where: str) -> None:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise UserError(f"{where} gives no schema_version: it is not the manifest of a bundle")
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{where} is of schema version {version}, this tlm-edge reads up to {SCHEMA_VERSION}: "
+            "pip install --upgrade tlm-edge"
+        )
+
+
+def _check_values(manifest: Manifest) -> None:
+    if not manifest.labels or len(set(manifest.labels)) != len(manifest.labels):
+        raise JsonShapeError("labels: at least one, all different, expected")
+    if manifest.max_length < 1:
+        raise JsonShapeError("max_length: at least 1 expected")
+    for name, record in manifest.files.items():
+        if not is_inside(name):
+            raise JsonShapeError(f"files: the name {name!r} leads out of the bundle")
+        if not re.fullmatch("[0-9a-f]{64}", record.sha256) or record.bytes < 0:
+            raise JsonShapeError(f"files.{name}: a SHA-256 and a size expected")
+    for name in (manifest.model_file, manifest.tokenizer_file):
+        if name not in manifest.files:
+            raise JsonShapeError(f"files: {name!r} is not among them")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file name of a bundle stays in its folder: relative, of plain parts, on any operating system."""
+    path = PurePosixPath(name)
+    plain = bool(name) and not any(character in name for character in "\\:\0") and path.as_posix() == name
+    return plain and not path.is_absolute() and ".." not in path.parts and name != "."

@@ -1,0 +1,64 @@
+"""Texts to token ids, by the ``tokenizer.json`` that travels with a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from tlm_edge.runtime.errors import UserError
+
+
+class TextEncoder:
+    """One tokenizer, made once and used for every text; safe to use from several threads."""
+
+    def __init__(self, tokenizer_file: Path, max_length: int, *, parallel: bool = True):
+        """Read ``tokenizer_file``; texts will be cut to ``max_length`` tokens, special tokens included.
+
+        With ``parallel`` false a batch is tokenized on the calling thread alone.
+        Raises ``UserError`` if the file is no tokenizer, or ``max_length`` has no room for the special tokens.
+        """
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_file))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise UserError(f"{tokenizer_file} is not a tokenizer.json ({error})") from error
+        special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        if max_length < max(special, 1):
+            raise UserError(f"a maximum length of {max_length} has no room for the {special} special tokens")
+        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.no_padding()
+        self._parallel = parallel
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, special tokens included, cut to the maximum length.
+
+        Half of a surrogate pair, which no UTF-8 text can hold, is read as U+FFFD, the replacement character.
+        """
+        try:
+            return self._encode(texts)
+        except (TypeError, UnicodeEncodeError):
+            return self._encode([_without_lone_surrogates(text) for text in texts])
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._parallel and len(texts) > 1:
+            return [
+                encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
+            ]
+        return [self._tokenizer.encode(text, add_special_tokens=True).ids for text in texts]
+
+
+def pad(token_ids: Sequence[Sequence[int]], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """``input_ids`` and ``attention_mask``, int64 (texts, longest), padded on the right; the mask is 1 on tokens."""
+    lengths = np.array([len(ids) for ids in token_ids], dtype=np.int64)
+    attention_mask = (np.arange(lengths.max())[None, :] < lengths[:, None]).astype(np.int64)
+    input_ids = np.full(attention_mask.shape, pad_token_id, dtype=np.int64)
+    input_ids[attention_mask.astype(bool)] = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in token_ids])
+    return input_ids, attention_mask
+
+
+def _without_lone_surrogates(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"a text expected, {type(text).__name__} found")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

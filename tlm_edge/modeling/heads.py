@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlm_edge.modeling.config import EncoderConfig
-from tlm_edge.modeling.encoder import Encoder
+from tlm_edge.modeling.encoder import Encoder, Layer
 
 
 class MaskedLanguageModel(nn.Module):
@@ -81,6 +81,15 @@ def initialize(model: nn.Module) -> None:
             table = module.embeddings.position.weight
             with torch.no_grad():
                 table.copy_(sinusoids(*table.shape) * 0.02 * math.sqrt(2))
+
+
+def set_dropout(model: nn.Module, probability: float) -> None:
+    """Set every dropout of ``model``, the attention's too, to ``probability``; its configuration stays."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = probability
+        elif isinstance(module, Layer):
+            module.attention_dropout = probability
 
 
 def sinusoids(positions: int, width: int) -> Tensor:

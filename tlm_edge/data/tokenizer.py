@@ -1,0 +1,181 @@
+"""WordPiece tokenizers: trained here, or taken from an original BERT vocabulary; written for ``AutoTokenizer``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import WordPieceTrainer
+
+from tlm_edge.data.corpus import documents
+from tlm_edge.files import new_folder
+from tlm_edge.runtime.errors import UserError
+
+#: The special tokens of a tokenizer trained here, in the order of their ids from 0.
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+#: Length that a tokenizer is written for when the caller knows none, in tokens with [CLS] and [SEP].
+DEFAULT_MAX_LENGTH = 128
+
+_SMALLEST_VOCABULARY = 100
+
+
+def train_tokenizer(
+    sources: Sequence[str],
+    vocab_size: int,
+    out: Path,
+    lowercase: bool = True,
+    *,
+    max_length: int = DEFAULT_MAX_LENGTH,
+    force: bool = False,
+) -> Tokenizer:
+    """Train a WordPiece tokenizer on the documents of ``sources`` and write it to the folder ``out``.
+
+    ``vocab_size`` counts the special tokens and is an upper bound: a small corpus has fewer word pieces.
+    The folder loads with ``AutoTokenizer``. Raises ``UserError`` for a corpus that can't be read, a vocabulary size
+    that no tokenizer can have, and an ``out`` that exists unless ``force``.
+    """
+    if vocab_size < _SMALLEST_VOCABULARY:
+        raise UserError(f"--vocab-size {vocab_size}: give at least {_SMALLEST_VOCABULARY}")
+    trainer = WordPieceTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        show_progress=sys.stderr.isatty(),
+    )
+    with new_folder(out, force=force) as folder:
+        tokenizer = _bert_tokenizer(WordPiece(unk_token="[UNK]"), lowercase)  # noqa: S106
+        tokenizer.train_from_iterator(documents(sources), trainer)
+        _add_template(tokenizer)
+        save_tokenizer(tokenizer, folder, max_length=max_length)
+    return tokenizer
+
+
+def tokenizer_from_vocabulary(vocabulary: Path, *, lowercase: bool | None = None) -> Tokenizer:
+    """A BERT tokenizer from a ``vocab.txt`` (one word piece a line, its number the id), such as bert-base-uncased's.
+
+    ``lowercase`` None looks at the vocabulary: one without any upper-case letter outside [] is lower-case.
+    Raises ``UserError`` if the file is no such vocabulary.
+    """
+    try:
+        tokens = vocabulary.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{vocabulary}: not a vocabulary that can be read ({error})") from error
+    tokens = [token.rstrip("\r") for token in tokens]
+    if tokens and not tokens[-1]:
+        tokens.pop()
+    vocab = {token: number for number, token in enumerate(tokens)}
+    missing = [token for token in SPECIAL_TOKENS if token not in vocab]
+    if missing:
+        raise UserError(f"{vocabulary}: not a BERT vocabulary, {', '.join(missing)} missing; it has one token a line")
+    if len(vocab) < len(tokens):
+        seen: set[str] = set()
+        row, repeated = next((i, t) for i, t in enumerate(tokens, 1) if t in seen or seen.add(t))  # type: ignore[func-returns-value]
+        raise UserError(f"{vocabulary}, line {row}: {repeated!r} occurs twice; ids would not be unique")
+    if lowercase is None:
+        lowercase = not any(token != token.lower() for token in tokens if not token.startswith("["))
+    tokenizer = _bert_tokenizer(WordPiece(vocab, unk_token="[UNK]"), lowercase)  # noqa: S106
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    _add_template(tokenizer)
+    return tokenizer
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of a folder with ``tokenizer.json``, or with ``vocab.txt`` and an optional configuration.
+
+    Either file itself will do as well. Padding and truncation are off, whatever was stored.
+    Raises ``UserError`` if there is none, or if it can't be read.
+    """
+    path = Path(folder)
+    if path.is_file():
+        return _load_json(path) if path.suffix == ".json" else tokenizer_from_vocabulary(path)
+    if (path / "tokenizer.json").is_file():
+        return _load_json(path / "tokenizer.json")
+    if (path / "vocab.txt").is_file():
+        return tokenizer_from_vocabulary(path / "vocab.txt", lowercase=_stored_lowercase(path))
+    raise UserError(f"{path}: no tokenizer here (tokenizer.json or vocab.txt); make one with tlm-edge tokenizer train")
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int = DEFAULT_MAX_LENGTH) -> None:
+    """Write ``tokenizer.json``, ``vocab.txt`` and the two files that ``AutoTokenizer`` reads into an existing folder."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    lowercase = bool(json.loads(tokenizer.to_str())["normalizer"]["lowercase"])
+    special = [str(token.content) for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    names = {
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+        "pad_token": "[PAD]",
+        "sep_token": "[SEP]",
+        "unk_token": "[UNK]",
+    }
+    additional = [token for token in special if token not in SPECIAL_TOKENS]
+    extra = {"additional_special_tokens": additional} if additional else {}
+    config = {
+        **names,
+        **extra,
+        "clean_up_tokenization_spaces": False,
+        "do_lower_case": lowercase,
+        "model_max_length": max_length,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
+        "tokenizer_class": "BertTokenizer",
+    }
+    for name, content in (("tokenizer_config.json", config), ("special_tokens_map.json", {**names, **extra})):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_tokenizer(source: str | Path, out: Path, *, force: bool = False) -> None:
+    """Write the tokenizer of ``source`` (a folder, ``tokenizer.json`` or ``vocab.txt``) as a complete folder ``out``."""
+    path = Path(source)
+    complete = path.is_dir() and (path / "tokenizer.json").is_file()
+    with new_folder(out, force=force) as folder:
+        if not complete:
+            save_tokenizer(load_tokenizer(path), folder)
+            return
+        for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
+            if (path / name).is_file():
+                shutil.copyfile(path / name, folder / name)
+
+
+def _bert_tokenizer(model: WordPiece, lowercase: bool) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.decoder = WordPieceDecoder()
+    return tokenizer
+
+
+def _add_template(tokenizer: Tokenizer) -> None:
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+
+
+def _load_json(path: Path) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises bare Exception
+        raise UserError(f"{path}: not a tokenizer that can be read ({error})") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _stored_lowercase(folder: Path) -> bool | None:
+    config = folder / "tokenizer_config.json"
+    if not config.is_file():
+        return None
+    value = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case")
+    return value if isinstance(value, bool) else None

@@ -26,15 +26,15 @@ class _FusedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             chunk, wanted = features[rows], targets[rows, None]
-            logits = torch.addmm(bias, chunk, weight.t()).float()
-            log_normalizer = logits.logsumexp(dim=1, keepdim=True)
-            total += (log_normalizer - logits.gather(1, wanted)).sum()
-            gradient = logits.sub_(log_normalizer).exp_()
+            log_probabilities = torch.addmm(bias, chunk, weight.t()).float().log_softmax(dim=1)
+            total -= log_probabilities.gather(1, wanted).sum()
+            gradient = log_probabilities.exp_()
             gradient.scatter_add_(1, wanted, torch.full_like(wanted, -1, dtype=gradient.dtype))
-            gradient = gradient.mul_(scale).to(features.dtype)
+            gradient = gradient.to(features.dtype)
             torch.mm(gradient, weight, out=feature_gradient[rows])
-            weight_gradient.addmm_(gradient.t(), chunk)
-            bias_gradient += gradient.sum(dim=0)
+            weight_gradient.addmm_(gradient.t(), chunk, alpha=scale)
+            bias_gradient.add_(gradient.sum(dim=0), alpha=scale)
+        feature_gradient.mul_(scale)
         ctx.save_for_backward(feature_gradient, weight_gradient, bias_gradient)
         return total * scale
 

@@ -1,0 +1,66 @@
+"""What every benchmark here shares: where it ran, how a spread is stated, where the result goes."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_PACKAGES = ("tlm-edge", "torch", "transformers", "scikit-learn", "onnxruntime", "tokenizers", "numpy")
+
+
+def data_folder() -> Path:
+    """The folder of the real data sets: ``TLM_EDGE_DATA``, or ``../shared/data`` beside the checkout."""
+    folder = Path(os.environ.get("TLM_EDGE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        sys.exit(f"error: no data at {folder}: set TLM_EDGE_DATA to the folder that holds agnews/, fewrel/, …")
+    return folder
+
+
+def describe_machine() -> dict[str, Any]:
+    """CPU, system and versions, without anything that names the machine."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def interval(samples: np.ndarray) -> dict[str, float]:
+    """Median, minimum and maximum of the rounds."""
+    return {"median": float(np.median(samples)), "min": float(samples.min()), "max": float(samples.max())}
+
+
+def write_result(name: str, content: dict[str, Any]) -> None:
+    """Keep a result as ``benchmarks/results/NAME.json`` with the command that made it and the day."""
+    command = ["python", "benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]
+    content = {"command": " ".join(command), "date": datetime.date.today().isoformat()} | content
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"written: benchmarks/results/{path.name}")
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,1 @@
+"""Measures bundles on devices: the protocol, the workers, and the records they leave."""

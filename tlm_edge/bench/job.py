@@ -1,0 +1,28 @@
+"""What a worker is asked to do, as JSON; standard library only, since it travels to the device."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process' work on one bundle.
+
+    ``latency`` warms up, then times whole passes over ``texts`` until both ``inferences`` and ``seconds`` are reached;
+    ``labels`` labels every text once.
+    """
+
+    task: Literal["latency", "labels"]
+    bundle: str
+    texts: tuple[str, ...]
+    threads: int
+    inferences: int = 0
+    seconds: float = 0.0
+    warm_up_seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The job as a JSON object."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,129 @@
+"""The interleaved run: rounds of blocks, one process a block, journalled so that an interruption costs one round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tlm_edge.bench.assemble import assemble
+from tlm_edge.bench.devices import Device
+from tlm_edge.bench.job import Job
+from tlm_edge.bench.plan import Entry, Journal, Plan, only_complete_rounds
+from tlm_edge.bench.protocol import PROFILES, order_of_round, texts_to_time
+from tlm_edge.bench.record import Record, write_record
+from tlm_edge.bench.texts import BenchTexts
+from tlm_edge.runtime.bundle import Bundle
+from tlm_edge.runtime.errors import UserError
+
+#: Called before each step with what it is, the steps done, and the steps in all.
+Progress = Callable[[str, int, int], None]
+#: PyTorch's label of every text for an entry's source, or ``None``, and where that comes from or why it is missing.
+Reference = Callable[[Entry, Bundle, Sequence[str]], tuple[list[int] | None, str]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The records that could be had, their files, and what went wrong with the other entries, by id."""
+
+    records: tuple[Record, ...]
+    files: tuple[Path, ...]
+    faults: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Run:
+    plan: Plan
+    bundles: dict[str, Bundle]
+    device: Device
+    texts: BenchTexts
+    journal: Journal
+    progress: Progress
+
+    def step(self, what: str, done: int) -> None:
+        steps = len(self.plan.entries) * (1 + PROFILES[self.plan.profile].rounds)
+        self.progress(what, done, steps)
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self.journal.lines if line["kind"] == kind]
+
+    def active(self) -> list[Entry]:
+        """The entries that haven't failed."""
+        failed = {line["entry"] for line in self.lines("fault")}
+        return [entry for entry in self.plan.entries if entry.id not in failed]
+
+    def work(self, entry: Entry, line: dict[str, Any], job: Job) -> None:
+        """Do ``job`` and journal its outcome; a fault takes the entry out of the run and leaves the others in."""
+        try:
+            outcome = self.device.work(job)
+        except UserError as error:
+            self.journal.append({"kind": "fault", "entry": entry.id, "message": str(error)})
+        else:
+            self.journal.append(line | {"entry": entry.id, "outcome": outcome})
+
+
+def run_session(
+    plan: Plan,
+    bundles: dict[str, Bundle],
+    device: Device,
+    texts: BenchTexts,
+    folder: Path,
+    *,
+    reference: Reference,
+    progress: Progress,
+) -> Result:
+    """Do what ``plan`` says, or what is left of it, and write a record a bundle into ``folder``.
+
+    ``bundles`` are the opened bundles by entry id. A bundle that fails on the device is named in ``faults`` and the
+    others go on without it. Whatever stops the run, the rounds that were completed stay in the journal.
+    """
+    run = _Run(plan, bundles, device, texts, Journal(folder), progress)
+    places = {entry.id: device.place(bundles[entry.id]) for entry in plan.entries}
+    _label(run, places, reference)
+    _time(run, places)
+    records, files = [], []
+    for entry in run.active():
+        record = assemble(plan, entry, bundles[entry.id], device, texts, run.journal.lines)
+        path = folder / f"{entry.id}.json"
+        write_record(path, record)
+        records.append(record)
+        files.append(path)
+    faults = {line["entry"]: line["message"] for line in run.lines("fault")}
+    run.journal.remove()
+    return Result(tuple(records), tuple(files), faults)
+
+
+def _label(run: _Run, places: dict[str, str], reference: Reference) -> None:
+    """Have every bundle label the evaluation texts, and PyTorch too where its checkpoint is at hand."""
+    labelled = {line["entry"] for line in run.lines("labels")}
+    for number, entry in enumerate(run.active()):
+        bundle = run.bundles[entry.id]
+        if entry.id in labelled or run.texts.expected(bundle.manifest.labels) is None:
+            continue
+        run.step(f"accuracy of {entry.id}", number)
+        labels, origin = reference(entry, bundle, run.texts.texts)
+        line = {"kind": "labels", "reference": labels, "reference_origin": origin}
+        run.work(entry, line, Job("labels", places[entry.id], run.texts.texts, entry.threads))
+
+
+def _time(run: _Run, places: dict[str, str]) -> None:
+    profile = PROFILES[run.plan.profile]
+    timed = tuple(texts_to_time(run.texts.texts, profile, run.plan.seed))
+    first = only_complete_rounds(run.journal.lines, {entry.id for entry in run.active()})
+    for number in range(first, profile.rounds):
+        active = run.active()
+        for position, index in enumerate(order_of_round(len(active), number) if active else []):
+            entry = active[index]
+            done = len(run.plan.entries) * (1 + number) + position
+            run.step(f"round {number + 1}/{profile.rounds}: {entry.id}", done)
+            job = Job(
+                "latency",
+                places[entry.id],
+                timed,
+                entry.threads,
+                inferences=profile.block_inferences,
+                seconds=profile.block_seconds,
+                warm_up_seconds=profile.warm_up_seconds,
+            )
+            run.work(entry, {"kind": "block", "round": number, "position": position}, job)

@@ -1,0 +1,140 @@
+"""The process that measures: one bundle, one runtime, nothing else loaded. ``python -m tlm_edge.bench.worker``.
+
+Reads a job as JSON from standard input, or from the file named as its argument, and writes the outcome as one line of
+JSON to standard output. It needs numpy, tokenizers, the bundle's runtime and ``tlm_edge.runtime``, and never PyTorch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlm_edge.bench.job import Job
+from tlm_edge.bench.machine import (
+    busy_seconds,
+    describe_machine,
+    peak_resident_mb,
+    read_conditions,
+    resident_mb,
+)
+from tlm_edge.runtime.bundle import open_bundle
+from tlm_edge.runtime.bundle_classifier import BundleClassifier
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.from_json import JsonShapeError, from_json
+from tlm_edge.runtime.vote import softmax
+
+
+def work(job: Job) -> dict[str, Any]:
+    """Do the job and give the outcome, a JSON object.
+
+    Raises ``UserError`` if the bundle can't be opened or run here.
+    """
+    start = time.perf_counter()
+    bundle = open_bundle(job.bundle)
+    opened = time.perf_counter()
+    # The runtime belongs to the process, not to the bundle: it is loaded before the bare memory is read.
+    module = f"tlm_edge.runtime.{bundle.manifest.target}"
+    if find_spec(module) is not None:
+        import_module(module)
+    bare_rss_mb = resident_mb()
+    loading = time.perf_counter()
+    classifier = BundleClassifier(bundle, job.threads)
+    load_ms = (time.perf_counter() - loading + opened - start) * 1e3
+    outcome = _label(classifier, job) if job.task == "labels" else _time(classifier, job)
+    return {
+        "machine": dataclasses.asdict(describe_machine()),
+        "runtime": {
+            "name": classifier.session.runtime,
+            "version": classifier.session.version,
+            "provider": getattr(classifier.session, "provider", "CPU"),
+            "threads": job.threads,
+        },
+        "load_ms": load_ms,
+        "bare_rss_mb": bare_rss_mb,
+        "peak_rss_mb": peak_resident_mb(),
+        **outcome,
+    }
+
+
+def _label(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
+    """Every text's label, text by text and at its own length, as they are timed."""
+    labels = [int(_probabilities(classifier, classifier.encoder.token_ids([text])).argmax()) for text in job.texts]
+    return {"labels": labels}
+
+
+def _time(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
+    before = read_conditions()
+    first_ms = _timed_pass(classifier, job.texts[:1])[0].sum() / 1e6
+    _repeat(lambda: _timed_pass(classifier, job.texts), inferences=1, seconds=job.warm_up_seconds)
+    busy, cpu, wall = busy_seconds(), time.process_time(), time.perf_counter()
+    passes = _repeat(lambda: _timed_pass(classifier, job.texts), inferences=job.inferences, seconds=job.seconds)
+    wall, cpu, busy_after = time.perf_counter() - wall, time.process_time() - cpu, busy_seconds()
+    samples = np.concatenate(passes)
+    others = None if busy is None or busy_after is None else max(0.0, (busy_after - busy - cpu) / wall)
+    return {
+        "first_ms": float(first_ms),
+        "wall_seconds": wall,
+        "cpu_seconds": cpu,
+        "others_busy_cores": others,
+        "before": dataclasses.asdict(before),
+        "after": dataclasses.asdict(read_conditions()),
+        "tokens": [len(ids) for ids in classifier.encoder.token_ids(job.texts)],
+        "tokenize_us": [round(value / 1e3, 1) for value in samples[:, 0].tolist()],
+        "model_us": [round(value / 1e3, 1) for value in samples[:, 1].tolist()],
+    }
+
+
+def _timed_pass(classifier: BundleClassifier, texts: tuple[str, ...]) -> np.ndarray:
+    """Nanoseconds of tokenization and of the model, int64 (texts, 2), one text at a time."""
+    samples = np.empty((len(texts), 2), dtype=np.int64)
+    for index, text in enumerate(texts):
+        start = time.perf_counter_ns()
+        token_ids = classifier.encoder.token_ids([text])
+        tokenized = time.perf_counter_ns()
+        _probabilities(classifier, token_ids)
+        samples[index] = tokenized - start, time.perf_counter_ns() - tokenized
+    return samples
+
+
+def _repeat(run: Callable[[], np.ndarray], inferences: int, seconds: float) -> list[np.ndarray]:
+    """Whole passes, so that every text weighs the same, until both minima are reached."""
+    passes: list[np.ndarray] = []
+    done, start = 0, time.perf_counter()
+    while done < inferences or time.perf_counter() - start < seconds:
+        passes.append(run())
+        done += len(passes[-1])
+    return passes
+
+
+def _probabilities(classifier: BundleClassifier, token_ids: list[list[int]]) -> np.ndarray:
+    outputs = classifier.outputs(token_ids)
+    return outputs["probabilities"] if "probabilities" in outputs else softmax(outputs["logits"])
+
+
+def main(arguments: list[str]) -> int:
+    """Read a job, work, write the outcome; a fault that the user can repair is written as ``{"error": …}``."""
+    # A runtime may print to standard output: that must not mix with the outcome.
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else sys.stdin.read()
+    try:
+        outcome = work(from_json(Job, json.loads(text)))
+    except (UserError, JsonShapeError) as error:
+        outcome = {"error": str(error)}
+    answer.write(json.dumps(outcome) + "\n")
+    answer.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""The module that is exported: one classifier, or a committee with its vote, rewritten or as written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tlm_edge.compile.rewrite import AS_WRITTEN, FIXED_QUERY, ROW_QUERY, RewrittenClassifier, rewrite
+from tlm_edge.modeling.encoder import gather_rows
+from tlm_edge.modeling.heads import SequenceClassifier
+
+
+class AsWritten(nn.Module):
+    """A classifier as BERT is published: every row of every layer is computed, then the rows to read are picked."""
+
+    def __init__(self, model: SequenceClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits (batch, labels) of ``input_ids`` and ``attention_mask``, both (batch, length)."""
+        hidden = self.model.encoder(input_ids, attention_mask)
+        read = gather_rows(hidden, self.model.readout_rows(input_ids)).flatten(1)
+        return self.model.classifier(torch.tanh(self.model.pooler(read)))
+
+
+class CommitteeGraph(nn.Module):
+    """The members side by side, a branch each, and their vote."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (batch, labels), the mean of the members' softmax, and logits (batch, members, labels)."""
+        logits = torch.stack([member(input_ids, attention_mask) for member in self.members], dim=1)
+        return logits.softmax(dim=-1).mean(dim=1), logits
+
+
+def deployable(members: Sequence[SequenceClassifier], cls_token_id: int, *, rewritten: bool = True) -> nn.Module:
+    """The module to export, in evaluation mode: ``logits`` of one member, probabilities and logits of several."""
+    branches: list[nn.Module] = [
+        rewrite(member, cls_token_id) if rewritten else AsWritten(member) for member in members
+    ]
+    return branches[0].eval() if len(branches) == 1 else CommitteeGraph(branches).eval()
+
+
+def rewrite_kind(graph: nn.Module) -> str:
+    """What was rewritten in a module of ``deployable``: ``fixed-query``, ``row-query``, both, or ``none``."""
+    kinds = {module.kind for module in graph.modules() if isinstance(module, RewrittenClassifier)}
+    return "+".join(kind for kind in (FIXED_QUERY, ROW_QUERY) if kind in kinds) or AS_WRITTEN

@@ -64,3 +64,11 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+def binomial_interval(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of an accuracy."""
+    from scipy.stats import binomtest
+
+    bounds = binomtest(correct, total).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tlm_edge.modeling.config import EncoderConfig
 
@@ -94,7 +95,7 @@ def _convolution(config: EncoderConfig, length: int) -> tuple[Part, ...]:
         return ()
     rows, columns = config.convolution.kernel
     widths = [1, *[config.convolution.channels] * config.convolution.layers, 1]
-    taps = [rows * columns * before * after for before, after in zip(widths, widths[1:], strict=False)]
+    taps = [rows * columns * before * after for before, after in pairwise(widths)]
     per_channel = sum(3 * width for width in widths[1:])  # bias of the convolution, weight and bias of BatchNorm
     return (_part("convolution", sum(taps) + per_channel, sum(taps) * length * config.hidden_size),)
 

@@ -14,6 +14,7 @@ from tlm_edge.runtime.from_json import JsonShapeError, from_json
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+PARITY_FILE = "parity.json"
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 
 
@@ -67,10 +68,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy and macro-F1 of the file on labelled texts; drops are fractions, not percentage points."""
+    """Accuracy and macro-F1 of the file on the labelled texts of ``data``; a folder or hub name has no digest.
+
+    ``allowed_drop`` is how far, as a fraction, it may fall behind the source's accuracy in PyTorch.
+    """
 
     data: str
-    sha256: str
+    sha256: str | None
     texts: int
     accuracy: float
     macro_f1: float
@@ -80,7 +84,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of ``manifest.json``."""
+    """The content of ``manifest.json``.
+
+    ``parity`` is null only in a bundle that is still being written; ``accuracy`` where no evaluation text has the
+    model's labels.
+    """
 
     schema_version: int
     name: str
@@ -97,7 +105,7 @@ class Manifest:
     files: dict[str, FileRecord]
     source: Source
     versions: dict[str, str]
-    parity: Parity
+    parity: Parity | None
     accuracy: Accuracy | None
 
     def to_json(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tlm_edge.runtime.bundle import Bundle
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import TensorSpec
 
 #: target → module and class, imported only when a bundle asks for it.
 _SESSIONS: dict[str, tuple[str, str]] = {
@@ -28,6 +29,12 @@ class Session(Protocol):
         A model of one member gives ``logits`` (batch, labels); a committee ``probabilities`` (batch, labels) and
         ``member_logits`` (batch, members, labels).
         """
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that the file declares."""
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs that the file declares."""
 
 
 def open_session(bundle: Bundle, threads: int | None = None) -> Session:

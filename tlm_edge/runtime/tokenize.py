@@ -39,7 +39,7 @@ class TextEncoder:
         try:
             return self._encode(texts)
         except (TypeError, UnicodeEncodeError):
-            return self._encode([_without_lone_surrogates(text) for text in texts])
+            return self._encode([well_formed(text) for text in texts])
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         if self._parallel and len(texts) > 1:
@@ -58,7 +58,8 @@ def pad(token_ids: Sequence[Sequence[int]], pad_token_id: int) -> tuple[np.ndarr
     return input_ids, attention_mask
 
 
-def _without_lone_surrogates(text: str) -> str:
+def well_formed(text: str) -> str:
+    """``text`` with U+FFFD, the replacement character, for every half of a surrogate pair. Raises ``TypeError``."""
     if not isinstance(text, str):
         raise TypeError(f"a text expected, {type(text).__name__} found")
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

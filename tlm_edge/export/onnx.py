@@ -1,0 +1,108 @@
+"""The ONNX target: float32, or dynamic int8, for ONNX Runtime on CPUs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tlm_edge.compile.graph import CommitteeGraph
+from tlm_edge.export.registry import Target
+
+#: Old enough for every runtime in use, new enough for LayerNormalization as one operator.
+OPSET = 17
+
+#: Weights of fewer elements stay in float32: quantizing their input costs more than it saves.
+_SMALLEST_QUANTIZED = 16_384
+
+
+def convert(graph: nn.Module, file: Path, precision: str) -> None:
+    """Write ``graph`` (see ``compile.deployable``) to ``file`` with inputs of any batch size and length."""
+    if precision == "fp32":
+        _export(graph, file)
+        return
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        float_file = Path(folder) / "float.onnx"
+        _export(graph, float_file)
+        _quantize(float_file, file)
+
+
+def _export(graph: nn.Module, file: Path) -> None:
+    outputs = ["probabilities", "member_logits"] if isinstance(graph, CommitteeGraph) else ["logits"]
+    inputs = ["input_ids", "attention_mask"]
+    axes = {name: {0: "batch", 1: "length"} for name in inputs} | {name: {0: "batch"} for name in outputs}
+    # Two texts of eleven tokens: neither dimension is 1, which the tracer might take for a constant.
+    input_ids = torch.ones(2, 11, dtype=torch.long)
+    attention_mask = torch.ones_like(input_ids)
+    # The exporter puts back the mode of the outermost module alone: dropout would stay on inside one in training mode.
+    graph.eval()
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            graph,
+            (input_ids, attention_mask),
+            str(file),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _quantize(source: Path, file: Path) -> None:
+    """Dynamic int8: embedding tables and the larger matrices, a scale a column, activations quantized at run time."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    # ONNX Runtime refuses a matrix a head (three dimensions) per channel.
+    excluded = [
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Gemm")
+        and not _is_large_matrix(next((shapes[name] for name in node.input if name in shapes), ()))
+    ]
+    with _quiet():
+        quantize_dynamic(
+            source,
+            file,
+            op_types_to_quantize=["MatMul", "Gather"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=excluded,
+        )
+
+
+def _is_large_matrix(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and prod(shape) >= _SMALLEST_QUANTIZED
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's deprecation notes and the quantizer's advice off the user's screen."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+TARGET = Target(
+    name="onnx",
+    precisions=("fp32", "int8"),
+    extra="onnx",
+    model_file="model.onnx",
+    packages=("torch", "onnx", "onnxruntime"),
+    convert=convert,
+)

@@ -1,0 +1,136 @@
+"""What is exported: a checkpoint or a committee with everything that travels with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from tlm_edge.data.tokenizer import load_tokenizer
+from tlm_edge.files import sha256_file
+from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier
+from tlm_edge.modeling.committee import is_committee, load_committee, member_folders
+from tlm_edge.modeling.heads import SequenceClassifier
+from tlm_edge.runtime.classifier import batches_by_length
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import Source
+from tlm_edge.runtime.tokenize import pad, well_formed
+from tlm_edge.runtime.vote import soft_vote
+
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """The members (one, for a plain checkpoint) in evaluation mode, their labels, tokenizer and limits.
+
+    The tokenizer cuts texts to ``max_length`` tokens.
+    """
+
+    folder: Path
+    members: tuple[SequenceClassifier, ...]
+    labels: tuple[str, ...]
+    tokenizer: Tokenizer
+    max_length: int
+    cls_token_id: int
+    is_committee: bool
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.resolve().name
+
+    @property
+    def pad_token_id(self) -> int:
+        """The token that pads shorter texts of a batch."""
+        return self.members[0].config.pad_token_id
+
+    def describe(self) -> Source:
+        """What a manifest says of it."""
+        config = self.members[0].config
+        layers = "+".join(str(member.config.num_hidden_layers) for member in self.members)
+        return Source(
+            name=self.name,
+            kind="committee" if self.is_committee else "checkpoint",
+            architecture=f"bert, layers {layers}, hidden {config.hidden_size}, heads {config.num_attention_heads}",
+            members=len(self.members),
+            parameters=sum(parameter.numel() for member in self.members for parameter in member.parameters()),
+            sha256=_digest(self.folder),
+        )
+
+    def logits(self, token_ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """PyTorch's logits (sequences, members, labels), float32, each sequence run by itself, without padding."""
+        rows = []
+        with torch.inference_mode():
+            for ids in token_ids:
+                input_ids = torch.tensor([ids])
+                rows.append(torch.stack([member(input_ids) for member in self.members], dim=1).numpy())
+        return np.concatenate(rows)
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """PyTorch's probabilities (texts, labels), float32, in batches of similar length."""
+        token_ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(map(well_formed, texts)))]
+        probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+        with torch.inference_mode():
+            for batch in batches_by_length([len(ids) for ids in token_ids], _BATCH_TOKENS):
+                arrays = pad([token_ids[index] for index in batch], self.pad_token_id)
+                input_ids, attention_mask = map(torch.from_numpy, arrays)
+                logits = [member(input_ids, attention_mask).numpy() for member in self.members]
+                probabilities[batch] = soft_vote(np.stack(logits, axis=1))
+        return probabilities
+
+
+def load_source(folder: Path, max_length: int | None = None) -> SourceModel:
+    """Load a checkpoint or committee, to be cut to ``max_length`` tokens (as many as it has positions if ``None``).
+
+    Raises ``UserError`` if it is neither, if it can't be loaded, or if ``max_length`` doesn't fit.
+    """
+    committee = is_committee(folder)
+    members = load_committee(folder).members if committee else (load_classifier(folder),)
+    tokenizer = load_tokenizer(folder)
+    smallest = min(member.config.vocab_size for member in members)
+    if tokenizer.get_vocab_size() > smallest:
+        raise UserError(
+            f"{folder}: the tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {smallest} embeddings: "
+            "use the tokenizer that the model was trained with"
+        )
+    positions = min(member.config.max_position_embeddings for member in members)
+    if max_length is not None and max_length > positions:
+        raise UserError(f"--max-length {max_length}: {folder} has {positions} positions; give at most that")
+    special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if max_length is not None and max_length <= special:
+        raise UserError(f"--max-length {max_length}: {special} of the tokens are special ones; give more than that")
+    tokenizer.enable_truncation(max_length or positions)
+    return SourceModel(
+        folder=folder,
+        members=members,
+        labels=members[0].config.labels,
+        tokenizer=tokenizer,
+        max_length=max_length or positions,
+        cls_token_id=_first_token(tokenizer, folder),
+        is_committee=committee,
+    )
+
+
+def _first_token(tokenizer: Tokenizer, folder: Path) -> int:
+    """The token that begins every text, whatever it says."""
+    empty, other = tokenizer.encode("").ids, tokenizer.encode("a").ids
+    if not empty or empty[0] != other[0]:
+        raise UserError(f"{folder}: its tokenizer puts no [CLS] before a text; give it a post-processor that does")
+    return int(empty[0])
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the weights, configurations and tokenizer, independent of where they lie."""
+    folders = [folder, *(member_folders(folder) if is_committee(folder) else ())]
+    digest = hashlib.sha256()
+    for each in folders:
+        for name in ("config.json", "committee.json", "tokenizer.json", "vocab.txt", WEIGHTS):
+            if (each / name).is_file():
+                digest.update(f"{each.relative_to(folder).as_posix()}/{name} {sha256_file(each / name)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Corpora, classification tasks and tokenizers: text in, examples and token ids out."""

@@ -139,16 +139,16 @@ def _json_lines_documents(file: Path) -> Iterator[str]:
             raise UserError(f"{file}, line {number}: not JSON ({error}); each line is one JSON object") from error
         if not isinstance(record, dict) or not isinstance(text := record.get("text"), str):
             raise UserError(f"{file}, line {number}: no string 'text'; each line is an object with the field 'text'")
-        yield encodable(text, file, number)
+        yield encodable(text, f"{file}, line {number}")
 
 
-def encodable(text: str, file: Path | str, line: int) -> str:
+def encodable(text: str, place: str) -> str:
     """``text``, if it can be written as UTF-8; JSON's escapes can spell lone surrogates, which no tokenizer takes."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{file}, line {line}: {text[error.start]!r} is half a surrogate pair, not a character; remove it"
+            f"{place}: {text[error.start]!r} is half a surrogate pair, not a character; remove it"
         ) from error
     return text
 

@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from tlm_edge.extras import require_extra
 from tlm_edge.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import datasets
+
+Dataset: TypeAlias = "datasets.Dataset"
 
 _NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
 _FILE_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".parquet", ".zip")
@@ -39,33 +44,52 @@ def holds_parquet(folder: Path) -> bool:
     return next(folder.rglob("*.parquet"), None) is not None
 
 
-def load_splits(source: HubName) -> dict[str, Any]:
-    """The splits of a dataset as ``datasets.Dataset`` objects (memory-mapped Arrow).
+def load_splits(source: HubName) -> dict[str, Dataset]:
+    """The splits of a dataset, memory-mapped.
 
     Raises ``MissingExtraError`` without the extra ``hub``, ``UserError`` if the dataset can't be had.
     """
     require_extra("hub", for_what=f"the dataset {source}")
     import datasets
+    import huggingface_hub
 
+    # Its warnings of every retry would bury the one line that tells what is wrong.
+    huggingface_hub.logging.set_verbosity_error()
     try:
         return dict(datasets.load_dataset(source.name, source.config))
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{source}: not a local file or folder, and not loaded from the hub: {reason}") from error
+    except Exception as error:  # the library raises many kinds, of its own and of the network
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{source}: neither a file or folder here nor a dataset that loads from the hub ({reason}); "
+            "check the name, and owner/name:configuration where there are several"
+        ) from error
+
+
+def class_names(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """The names of the classes by number, for each column that declares them."""
+    return {name: tuple(feature.names) for name, feature in dataset.features.items() if hasattr(feature, "names")}
 
 
 def corpus_texts(source: HubName) -> Iterator[str]:
     """The column ``text`` of the split ``train``. Raises ``UserError`` if the dataset lacks either."""
-    splits = load_splits(source)
-    if "train" not in splits:
-        raise UserError(f"{source}: no split 'train' (it has {', '.join(splits)})")
-    column = splits["train"].column_names
-    if "text" not in column:
-        raise UserError(f"{source}: no column 'text' (it has {', '.join(column)})")
-    for batch in splits["train"].select_columns(["text"]).iter(batch_size=256):
-        yield from batch["text"]
+    dataset = _corpus_split(source)
+    columns = dataset.column_names
+    if "text" not in columns:
+        raise UserError(f"{source}: a corpus has a column 'text', this dataset has {', '.join(columns)}")
+    for batch in dataset.select_columns(["text"]).iter(batch_size=256):
+        for number, text in enumerate(batch["text"], 1):
+            if not isinstance(text, str):
+                raise UserError(f"{source}: the column 'text' holds {text!r} (row {number} of a batch), not text")
+            yield text
 
 
 def fingerprint(source: HubName) -> str:
-    """What identifies the content of a corpus' split ``train``: the library's fingerprint of revision and files."""
-    return "".join(split._fingerprint for name, split in load_splits(source).items() if name == "train")
+    """What identifies a corpus' content: the library's fingerprint, made of the revision or the files read."""
+    return str(_corpus_split(source)._fingerprint)
+
+
+def _corpus_split(source: HubName) -> Dataset:
+    splits = load_splits(source)
+    if "train" not in splits:
+        raise UserError(f"{source}: a corpus has a split 'train', this dataset has {', '.join(splits)}")
+    return splits["train"]

@@ -104,7 +104,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int = DEFAULT_MAX_LENGTH) -> None:
-    """Write ``tokenizer.json``, ``vocab.txt`` and the two files that ``AutoTokenizer`` reads into an existing folder."""
+    """Write ``tokenizer.json``, ``vocab.txt`` and the two files that ``AutoTokenizer`` reads into a folder."""
     tokenizer.save(str(folder / "tokenizer.json"))
     vocab = tokenizer.get_vocab(with_added_tokens=True)
     tokens = sorted(vocab, key=vocab.__getitem__)
@@ -135,7 +135,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int = DEFA
 
 
 def write_tokenizer(source: str | Path, out: Path, *, force: bool = False) -> None:
-    """Write the tokenizer of ``source`` (a folder, ``tokenizer.json`` or ``vocab.txt``) as a complete folder ``out``."""
+    """Write the tokenizer of ``source`` (see ``load_tokenizer``) as a complete folder ``out``."""
     path = Path(source)
     complete = path.is_dir() and (path / "tokenizer.json").is_file()
     with new_folder(out, force=force) as folder:

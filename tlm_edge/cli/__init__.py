@@ -6,6 +6,15 @@ import sys
 
 import typer
 
+from tlm_edge.cli.bench import bench
+from tlm_edge.cli.devices import devices
+from tlm_edge.cli.doctor import doctor
+from tlm_edge.cli.evaluate import evaluate
+from tlm_edge.cli.export import export
+from tlm_edge.cli.inspect import inspect
+from tlm_edge.cli.predict import predict
+from tlm_edge.cli.report import report
+from tlm_edge.cli.verify import verify
 from tlm_edge.runtime.errors import UserError
 
 app = typer.Typer(
@@ -15,6 +24,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(bench)
+app.command()(report)
+app.command()(devices)
+app.command()(doctor)
+app.command()(export)
+app.command()(verify)
+app.command()(inspect)
+app.command()(evaluate)
+app.command()(predict)
 
 
 def main() -> None:

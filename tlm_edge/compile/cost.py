@@ -24,10 +24,10 @@ class Part:
     bytes_read: int
 
 
-def total(parts: tuple[Part, ...]) -> Part:
-    """The sum of ``parts``."""
+def total(parts: tuple[Part, ...], name: str = "total") -> Part:
+    """The sum of ``parts`` as one."""
     return Part(
-        "total",
+        name,
         sum(part.parameters for part in parts),
         sum(part.multiply_adds for part in parts),
         sum(part.bytes_read for part in parts),

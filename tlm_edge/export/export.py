@@ -11,7 +11,7 @@ from pathlib import Path
 from tlm_edge import __version__
 from tlm_edge.compile.graph import deployable, rewrite_kind
 from tlm_edge.export.parity import measure, require
-from tlm_edge.export.registry import Target, find_target
+from tlm_edge.export.registry import Target, require_target
 from tlm_edge.export.source import SourceModel, load_source
 from tlm_edge.export.texts import sequences_of_many_lengths, texts_for
 from tlm_edge.files import new_folder, refuse_existing, sha256_file, write_json
@@ -45,7 +45,7 @@ def export_model(
     Raises ``UserError`` if anything of this can't be had, and if the file fails its gate; then nothing is left behind.
     """
     path = resolve_model(model)
-    kind = find_target(target, precision)
+    kind = require_target(target, precision)
     source = load_source(path, max_length)
     out = out or OUT / f"{source.name}-{target}-{precision}"
     refuse_existing(out, force=force)

@@ -101,7 +101,6 @@ def _quiet() -> Iterator[None]:
 TARGET = Target(
     name="onnx",
     precisions=("fp32", "int8"),
-    extra="onnx",
     model_file="model.onnx",
     packages=("torch", "onnx", "onnxruntime"),
     convert=convert,

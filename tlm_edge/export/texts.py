@@ -6,13 +6,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tlm_edge.data.tasks import load_examples
-from tlm_edge.export.source import SourceModel
 from tlm_edge.runtime.tokenize import well_formed
 from tlm_edge.shipped import models_folder
+
+if TYPE_CHECKING:
+    from tlm_edge.export.source import SourceModel
 
 #: Token sequences to compare logits on; all lengths, if the maximum is no larger.
 SEQUENCES = 64

@@ -1,0 +1,72 @@
+"""The cost of a checkpoint or committee by part, as written and rewritten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlm_edge.compile.cost import Part, cost_as_written, cost_rewritten, total
+from tlm_edge.modeling.committee import is_committee, member_folders
+from tlm_edge.modeling.config import read_config
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The parts of a model, all members together, for one text of ``length`` tokens; the last one is the total."""
+
+    model: str
+    members: int
+    length: int
+    as_written: tuple[Part, ...]
+    rewritten: tuple[Part, ...]
+
+
+def inspect_model(folder: Path, length: int | None = None) -> Inspection:
+    """Count the parts of a checkpoint or committee for a text of ``length`` tokens, its positions if ``None``.
+
+    Raises ``UserError`` if it is neither.
+    """
+    configs = [read_config(member) for member in (member_folders(folder) if is_committee(folder) else [folder])]
+    length = length or min(config.max_position_embeddings for config in configs)
+    return Inspection(
+        model=folder.name,
+        members=len(configs),
+        length=length,
+        as_written=_together([cost_as_written(config, length) for config in configs]),
+        rewritten=_together([cost_rewritten(config, length) for config in configs]),
+    )
+
+
+def _together(members: list[tuple[Part, ...]]) -> tuple[Part, ...]:
+    """The parts of all members, summed by name, and their total."""
+    names = dict.fromkeys(part.name for parts in members for part in parts)
+    every = [part for parts in members for part in parts]
+    by_name = [total(tuple(part for part in every if part.name == name), name) for name in names]
+    return (*by_name, total(tuple(every)))
+
+
+def format_inspection(inspection: Inspection) -> str:
+    """A table for people: each part as written → rewritten."""
+    members = f", {inspection.members} members" if inspection.members > 1 else ""
+    rows: list[tuple[str, ...]] = [("part", "parameters", "multiply-adds", "bytes read")]
+    for before, after in zip(inspection.as_written, inspection.rewritten, strict=True):
+        pairs = (
+            (before.parameters, after.parameters),
+            (before.multiply_adds, after.multiply_adds),
+            (before.bytes_read, after.bytes_read),
+        )
+        rows.append((before.name, *(f"{_short(old)} → {_short(new)}" for old, new in pairs)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [f"{inspection.model}{members}, one text of {inspection.length} tokens: as written → rewritten"]
+    for name, *figures in rows:
+        cells = [f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True)]
+        lines.append("  ".join([f"{name:<{widths[0]}}", *cells]))
+    return "\n".join(lines)
+
+
+def _short(count: int) -> str:
+    """Three significant digits with a unit prefix."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)

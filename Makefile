@@ -1,0 +1,97 @@
+# What a newcomer, a developer and the CI type. Works with GNU make 3.81 (macOS) and later and any POSIX shell.
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+WORKERS ?= 2
+# PYTHON=… names the interpreter to build .venv with; without it the first suitable one of these is taken.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
+# Stamps carry their key in their name: a moved checkout or a changed lock has no stamp yet, whatever the files' times.
+BOOTSTRAPPED := $(VENV)/.bootstrapped-$(shell pwd | cksum | cut -d' ' -f1)
+INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-browser quickstart test test-slow lint format lock docs benchmarks wheel clean
+
+help: ## Show this list (the default)
+	@echo "make TARGET, with one of:"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 /p' Makefile | awk '{name = $$1; sub(/^ *[^ ]+ /, ""); printf "  %-14s %s\n", name, $$0}'
+
+setup: $(INSTALLED) ## Build .venv with every locked package and tlm-edge itself (does nothing when it is up to date)
+	@echo "setup: .venv is what $(LOCK) says; the command is $(BIN)/tlm-edge"
+
+quickstart: setup ## Compare a deep model with a committee of shallow ones on this machine, with the shipped models
+	$(BIN)/tlm-edge quickstart $(ARGS)
+
+test: setup ## Run the tests but for the slow ones
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+test-slow: setup ## Run all tests, the slow ones too
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: setup ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## Repair what lint finds and can be repaired by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(BOOTSTRAPPED) ## Renew requirements.lock from pyproject.toml (ARGS=--upgrade takes the newest versions)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(LOCK) pyproject.toml
+
+docs: setup ## Renew docs/cli.md from the commands' own help
+	$(BIN)/python docs/write_cli.py
+
+wheel: setup ## Build the wheel and the source archive into dist/
+	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist
+	@ls -l dist
+
+clean: ## Remove .venv, build results and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup-browser: ## Install Chromium for the report's browser tests (Debian, as root; elsewhere it says what to install)
+	@if command -v chromedriver >/dev/null && { command -v chromium || command -v google-chrome; } >/dev/null; then \
+	  echo "setup-browser: a browser and chromedriver are here already"; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "setup-browser: installing Debian's chromium and chromium-driver"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+	else \
+	  echo "setup-browser: nothing installed: install Chromium and chromedriver with your system's packages; without them the browser tests skip"; \
+	fi
+
+$(BOOTSTRAPPED):
+	@set -e; python=; way=; \
+	for candidate in $(PYTHONS); do \
+	  "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || continue; \
+	  python=$$candidate; \
+	  if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then way=ensurepip; break; fi; \
+	  if "$$candidate" -c 'import pip, venv' 2>/dev/null; then way=pip; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "error: none of $(PYTHONS) is Python 3.11 to 3.14: install one, or name it: make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3.12" >&2; exit 1; \
+	elif [ -z "$$way" ]; then \
+	  echo "error: $$python can't make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv), then repeat" >&2; exit 1; \
+	fi; \
+	echo "setup: making .venv with $$("$$python" -c 'import platform, sys; print(f"Python {platform.python_version()} ({sys.executable})")')"; \
+	rm -rf $(VENV); \
+	sed -n '/^uv==/,/[^\\]$$/p' $(LOCK) > .uv-requirement; \
+	if [ $$way = ensurepip ]; then \
+	  "$$python" -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .uv-requirement; \
+	else \
+	  "$$python" -m venv --without-pip $(VENV); \
+	  "$$python" -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --require-hashes -r .uv-requirement; \
+	fi; \
+	rm -f .uv-requirement; \
+	touch $@
+
+$(INSTALLED): $(BOOTSTRAPPED)
+	@echo "setup: installing the packages of $(LOCK) (minutes and gigabytes the first time: PyTorch for Linux brings CUDA along)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --build-constraints $(LOCK) $(LOCK)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-*
+	@touch $@

@@ -34,37 +34,55 @@ class Figure:
 
 @dataclass(frozen=True)
 class FigureKind:
-    """How a figure is named in tables, its unit, and what it means."""
+    """How a figure is named in tables, its unit, what it means, and a name for narrow tables."""
 
     title: str
     unit: str
     meaning: str
+    short: str
 
 
 #: Every figure a record may hold, in the order of tables. A unit of "1" marks a plain number or share.
 FIGURE_KINDS: dict[str, FigureKind] = {
-    "accuracy": FigureKind("accuracy", "1", "share of the evaluation texts labelled right, in this runtime"),
-    "macro_f1": FigureKind("macro-F1", "1", "unweighted mean of the labels' F1, in this runtime"),
-    "agreement": FigureKind(
-        "agreement", "1", "share of the evaluation texts that get the label PyTorch gives for the source checkpoint"
+    "accuracy": FigureKind(
+        "accuracy", "1", "share of the evaluation texts labelled right, in this runtime", "accuracy"
     ),
-    "latency_p50": FigureKind("latency p50", "ms", "median time from text to probabilities, tokenization included"),
-    "latency_p90": FigureKind("latency p90", "ms", "90th percentile of the same"),
-    "latency_p99": FigureKind("latency p99", "ms", "99th percentile of the same"),
-    "latency_mean": FigureKind("latency mean", "ms", "arithmetic mean of the same"),
-    "latency_trimmed_mean": FigureKind("trimmed mean", "ms", "mean without the fastest and the slowest tenth"),
-    "model_p50": FigureKind("model p50", "ms", "median time of the model alone: token ids to outputs"),
-    "model_p90": FigureKind("model p90", "ms", "90th percentile of the model alone"),
-    "tokenize_p50": FigureKind("tokenize p50", "ms", "median time of tokenization alone: text to token ids"),
-    "tokenize_p90": FigureKind("tokenize p90", "ms", "90th percentile of tokenization alone"),
-    "throughput": FigureKind("throughput", "texts/s", "texts a second, one after another, tokenization included"),
-    "load": FigureKind("load", "ms", "hashes checked, tokenizer and model read and ready; median over the processes"),
-    "first_inference": FigureKind("first inference", "ms", "the first text after loading; median over the processes"),
-    "peak_rss": FigureKind("peak memory", "MB", "largest resident set of the process, the runtime included"),
-    "rise_rss": FigureKind("memory rise", "MB", "peak memory over the same process before the bundle was loaded"),
-    "size": FigureKind("size", "MB", "all files of the bundle"),
-    "model_size": FigureKind("model size", "MB", "the model file alone"),
-    "energy": FigureKind("energy", "mJ", "energy per text; null unless a meter is given"),
+    "macro_f1": FigureKind("macro-F1", "1", "unweighted mean of the labels' F1, in this runtime", "macro-F1"),
+    "agreement": FigureKind(
+        "agreement",
+        "1",
+        "share of the evaluation texts that get the label PyTorch gives for the source checkpoint",
+        "agrees",
+    ),
+    "latency_p50": FigureKind(
+        "latency p50", "ms", "median time from text to probabilities, tokenization included", "p50"
+    ),
+    "latency_p90": FigureKind("latency p90", "ms", "90th percentile of the same", "p90"),
+    "latency_p99": FigureKind("latency p99", "ms", "99th percentile of the same", "p99"),
+    "latency_mean": FigureKind("latency mean", "ms", "arithmetic mean of the same", "mean"),
+    "latency_trimmed_mean": FigureKind(
+        "trimmed mean", "ms", "mean without the fastest and the slowest tenth", "trimmed"
+    ),
+    "model_p50": FigureKind("model p50", "ms", "median time of the model alone: token ids to outputs", "model"),
+    "model_p90": FigureKind("model p90", "ms", "90th percentile of the model alone", "model p90"),
+    "tokenize_p50": FigureKind("tokenize p50", "ms", "median time of tokenization alone: text to token ids", "tokens"),
+    "tokenize_p90": FigureKind("tokenize p90", "ms", "90th percentile of tokenization alone", "tok. p90"),
+    "throughput": FigureKind(
+        "throughput", "texts/s", "texts a second, one after another, tokenization included", "rate"
+    ),
+    "load": FigureKind(
+        "load", "ms", "hashes checked, tokenizer and model read and ready; median over the processes", "load"
+    ),
+    "first_inference": FigureKind(
+        "first inference", "ms", "the first text after loading; median over the processes", "first"
+    ),
+    "peak_rss": FigureKind("peak memory", "MB", "largest resident set of the process, the runtime included", "memory"),
+    "rise_rss": FigureKind(
+        "memory rise", "MB", "peak memory over the same process before the bundle was loaded", "rise"
+    ),
+    "size": FigureKind("size", "MB", "all files of the bundle", "size"),
+    "model_size": FigureKind("model size", "MB", "the model file alone", "file"),
+    "energy": FigureKind("energy", "mJ", "energy per text; null unless a meter is given", "energy"),
 }
 
 #: Figures that every record has, if only to say why their value is missing.

@@ -196,7 +196,7 @@ def read_records(paths: Iterable[Path]) -> list[Record]:
     """
     records: dict[tuple[str, str], tuple[Path, Record]] = {}
     for path in paths:
-        files = _record_files(path)
+        files = [path] if path.is_file() else record_files(path)
         if not files:
             raise UserError(f"{path} holds no records: `tlm-edge bench` writes them")
         for file in files:
@@ -213,12 +213,14 @@ def is_record(content: Any) -> bool:
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
-def _record_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise UserError(f"no record file or folder '{path}'")
-    files = sorted([*path.rglob("*.json"), *path.rglob("*.json.gz")])
+def record_files(folder: Path) -> list[Path]:
+    """The records in ``folder`` and below it, sorted by path.
+
+    Raises ``UserError`` if there is no such folder, or a JSON file in it is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no record file or folder '{folder}'")
+    files = sorted([*folder.rglob("*.json"), *folder.rglob("*.json.gz")])
     return [file for file in files if is_record(_read_json(file))]
 
 

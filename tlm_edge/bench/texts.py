@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tlm_edge.shipped import models_folder
+from tlm_edge.shipped import evaluation_texts
 
-#: The shipped labelled texts: what ``--data`` is where nothing else is given.
-EVALUATION_FILE = "evaluation/agnews.jsonl"
+#: The task whose shipped texts are measured on where no data is given, and how records name them.
+SHIPPED_TASK = "agnews"
+SHIPPED_DATA = f"models/evaluation/{SHIPPED_TASK}.jsonl"
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class BenchTexts:
 
 
 def shipped_texts() -> BenchTexts:
-    """The shipped evaluation texts."""
-    rows = [json.loads(line) for line in (models_folder() / EVALUATION_FILE).read_text("utf-8").splitlines()]
+    """The shipped evaluation texts. Raises ``UserError`` if the installation has none."""
+    rows = [json.loads(line) for line in evaluation_texts(SHIPPED_TASK).read_text("utf-8").splitlines()]
     texts, labels = (tuple(row[column] for row in rows) for column in ("text", "label"))
-    return BenchTexts(f"models/{EVALUATION_FILE}", texts, labels, smoke_test=True)
+    return BenchTexts(SHIPPED_DATA, texts, labels, smoke_test=True)
 
 
 def read_texts(

@@ -11,6 +11,7 @@ from tlm_edge.cli.devices import devices
 from tlm_edge.cli.doctor import doctor
 from tlm_edge.cli.evaluate import evaluate
 from tlm_edge.cli.export import export
+from tlm_edge.cli.finetune import finetune
 from tlm_edge.cli.inspect import inspect
 from tlm_edge.cli.predict import predict
 from tlm_edge.cli.report import report
@@ -31,6 +32,7 @@ app.command()(doctor)
 app.command()(export)
 app.command()(verify)
 app.command()(inspect)
+app.command()(finetune)
 app.command()(evaluate)
 app.command()(predict)
 

@@ -1,0 +1,1 @@
+"""Records of benchmarks as tables, plots and one page."""

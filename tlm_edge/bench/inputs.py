@@ -1,0 +1,111 @@
+"""What is to be measured: bundles as they are, and models exported on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlm_edge import __version__
+from tlm_edge.extras import missing_modules, require_extra
+from tlm_edge.files import sha256_file
+from tlm_edge.loading import PREBUILT_BUNDLE
+from tlm_edge.runtime.bundle import Bundle, is_bundle, open_bundle
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import MANIFEST_FILE
+from tlm_edge.shipped import models_folder, resolve_model, shipped_names
+
+#: What is measured where nothing is named: the deep model against the committee.
+DEFAULT_MODELS = ("agnews-bert-6", "agnews-committee")
+#: Where bundles that were exported on the spot are kept, if not in the user's cache folder.
+CACHE_VARIABLE = "TLM_EDGE_CACHE"
+
+
+@dataclass(frozen=True)
+class Input:
+    """An opened bundle, the path it was opened from, and the checkpoint it was exported from, where that is at hand."""
+
+    path: Path
+    bundle: Bundle
+    checkpoint: Path | None
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The digest that fixes the bundle's whole content."""
+        return sha256_file(self.bundle.folder / MANIFEST_FILE)
+
+
+def open_inputs(models: Sequence[str], precisions: Sequence[str], target: str = "onnx") -> list[Input]:
+    """Open bundles; export checkpoints, committees and shipped models to ``target`` in each of ``precisions``.
+
+    Exported bundles are kept in the user's cache and found there the next time. Without the extra that exports, a
+    shipped model's ready-made bundle is taken.
+    Raises ``UserError`` for what is none of these, can't be exported, or is given twice.
+    """
+    inputs: list[Input] = []
+    for model in models:
+        path = resolve_model(model)
+        if is_bundle(path):
+            inputs.append(open_input(path))
+        else:
+            inputs += [open_input(_exported(path, precision, target), path) for precision in precisions]
+    seen: set[str] = set()
+    for one in inputs:
+        if one.manifest_sha256 in seen:
+            raise UserError(f"{one.path} is given twice: once is enough, repetitions are made anyway")
+        seen.add(one.manifest_sha256)
+    return inputs
+
+
+def open_input(path: Path, checkpoint: Path | None = None) -> Input:
+    """Open the bundle at ``path``; its checkpoint, if not given, is the shipped model of the same name, if any.
+
+    Raises ``UserError`` if the bundle can't be opened.
+    """
+    bundle = open_bundle(path)
+    name = bundle.manifest.source.name
+    if checkpoint is None and name in shipped_names():
+        checkpoint = models_folder() / name
+    return Input(path, bundle, checkpoint)
+
+
+def _exported(checkpoint: Path, precision: str, target: str) -> Path:
+    """The bundle of ``checkpoint``: from the cache, exported now, or the ready-made one beside it."""
+    _require_model(checkpoint)
+    if missing_modules(target):
+        prebuilt = checkpoint / PREBUILT_BUNDLE
+        if f"{target}-{precision}" == PREBUILT_BUNDLE and is_bundle(prebuilt):
+            return prebuilt
+        require_extra(target, for_what=f"exporting {checkpoint} to {target} {precision}")
+    out = _cache_folder() / _digest(checkpoint) / f"{checkpoint.resolve().name}-{target}-{precision}"
+    if not is_bundle(out):
+        from tlm_edge.export.export import export_model
+
+        export_model(checkpoint, target, precision, out, force=True)
+    return out
+
+
+def _require_model(path: Path) -> None:
+    if not any((path / name).is_file() for name in ("config.json", "committee.json")):
+        raise UserError(f"{path} is no checkpoint, committee or bundle: it has no config.json or manifest.json")
+
+
+def _digest(checkpoint: Path) -> str:
+    """What fixes an export: this version and the content of the checkpoint's configuration, tokenizer and weights."""
+    digest = hashlib.sha256(__version__.encode())
+    for file in sorted(path for path in checkpoint.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
+        relative = file.relative_to(checkpoint)
+        if relative.parts[0] != PREBUILT_BUNDLE:
+            digest.update(f"{relative.as_posix()} {sha256_file(file)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser() / "bundles"
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("tlm-edge")) / "bundles"

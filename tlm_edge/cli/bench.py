@@ -1,0 +1,225 @@
+"""``tlm-edge bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tlm_edge.cli.options import (
+    ColumnsOption,
+    ForceOption,
+    JsonOption,
+    LabelColumnOption,
+    OptionalDataOption,
+    OptionalOutOption,
+    SeedOption,
+    TextColumnOption,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tlm_edge.bench.record import Record
+    from tlm_edge.bench.session import Progress
+
+ModelsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[BUNDLE…]",
+        help="Bundles (folders or zips), checkpoints, committees or shipped models, side by side; "
+        "if none is named, agnews-bert-6 against agnews-committee.",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where to measure; `tlm-edge devices` lists what there is.")
+]
+ProfileOption = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="rapid|quick|normal",
+        help="At least 64, 128 or 1024 inferences and 3, 10 or 60 seconds for each bundle.",
+    ),
+]
+BenchThreadsOption = Annotated[
+    list[int] | None,
+    typer.Option("--threads", min=1, metavar="N", help="Threads to compute with, 1 if not given; repeatable."),
+]
+PrecisionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--precision",
+        metavar="fp32|int8",
+        help="Precision to export models to that are no bundles yet, int8 if not given; repeatable.",
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted benchmark: that in --out, or else the latest.")
+]
+
+
+def bench(
+    models: ModelsArgument = None,
+    device: DeviceOption = "local",
+    profile: ProfileOption = "rapid",
+    threads: BenchThreadsOption = None,
+    precision: PrecisionsOption = None,
+    data: OptionalDataOption = None,
+    text_column: TextColumnOption = None,
+    label_column: LabelColumnOption = None,
+    columns: ColumnsOption = None,
+    seed: SeedOption = 0,
+    out: OptionalOutOption = None,
+    resume: ResumeOption = False,
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Measure accuracy, latency, memory and size of bundles side by side, each in a process of its own.
+
+    Rounds are interleaved, so that ratios between bundles come with a confidence interval. What is done so far is
+    kept: an interrupted benchmark goes on with --resume.
+    """
+    from rich.console import Console
+
+    from tlm_edge.bench import bench as benchmark
+    from tlm_edge.bench.inputs import DEFAULT_MODELS, open_inputs
+
+    console = Console(stderr=json)
+    if resume:
+        folder = out or benchmark.unfinished_folder()
+        with shown_progress(console, folder) as progress:
+            result = benchmark.resume(folder, progress)
+    else:
+        folder = out or benchmark.default_folder(device, profile)
+        names = models or list(DEFAULT_MODELS)
+        source = None
+        if data is not None:
+            split = [name.strip() for name in (columns or "").split(",") if name.strip()]
+            source = benchmark.data_source(data, text_column or (), label_column, split)
+        settings = benchmark.Settings(device, profile, tuple(threads or (1,)), seed, source)
+        with console.status("Opening the bundles, exporting what is none yet …"):
+            inputs = open_inputs(names, precision or ["int8"])
+        command = settings.command(names, precision or ())
+        with shown_progress(console, folder) as progress:
+            result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)
+    if json:
+        print_json(result.records, result.files)
+    else:
+        print_records(console, result.records)
+        console.print(f"\nRecords: {folder}", soft_wrap=True)
+        console.print(f"Next: tlm-edge report {folder} --out {folder}-report", soft_wrap=True)
+    require_all(result.faults)
+
+
+def require_all(faults: dict[str, str]) -> None:
+    """Raise ``UserError`` if a bundle failed on the device: the records of the others are there already."""
+    if faults:
+        from tlm_edge.runtime.errors import UserError
+
+        raise UserError("; ".join(f"{entry} could not be measured: {message}" for entry, message in faults.items()))
+
+
+@contextmanager
+def shown_progress(console: Console, folder: Path) -> Iterator[Progress]:
+    """A progress bar; when interrupted it tells how to go on."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    try:
+        with bar:
+            task = bar.add_task("starting", total=None)
+            yield lambda what, done, steps: bar.update(task, description=what, completed=done, total=steps)
+    except KeyboardInterrupt:
+        console.print(f"Interrupted. Go on with: tlm-edge bench --resume --out {folder}", soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+def print_records(console: Console, records: Sequence[Record], columns: Sequence[str] = ()) -> None:
+    """One table a device and number of threads, what it shows, and what speaks against it."""
+    from rich.table import Table
+
+    from tlm_edge.bench.figures import FIGURE_KINDS
+    from tlm_edge.report.comparison import groups, headline_pair
+    from tlm_edge.report.tables import group_title, main_table
+    from tlm_edge.report.words import finding, model_name
+
+    shown = columns or ("accuracy", "agreement", "latency_p50", "latency_p90", "model_p50", "peak_rss", "size")
+    for group in groups(records):
+        content = main_table(group, shown)
+        machine = group.records[0].device.machine
+        table = Table(title=f"{group_title(group)}\n{machine.cpu}, {machine.system}", title_justify="left")
+        table.add_column("model", no_wrap=True)
+        for name in shown:
+            kind = FIGURE_KINDS[name]
+            table.add_column(kind.short + ("" if kind.unit == "1" else f"\n{kind.unit}"), justify="right")
+        for row in content.rows:
+            table.add_row(*row)
+        console.print(table)
+        pair = headline_pair(group)
+        if pair is not None:
+            console.print(finding(pair), highlight=False, soft_wrap=True)
+        for record in group.records:
+            if not record.validity.valid:
+                reasons = "; ".join(record.validity.reasons)
+                console.print(f"[yellow]† {model_name(record)}: {reasons}", highlight=False, soft_wrap=True)
+        labelling = group.records[0].labelling
+        if labelling is not None and labelling.smoke_test:
+            console.print(
+                f"Accuracy on {len(labelling.expected)} shipped texts is a smoke test: use --data for a test set.",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def print_json(records: Sequence[Record], files: Sequence[Path]) -> None:
+    """One object: every record's figures and verdict, and the comparison to lead with, by device and threads."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from tlm_edge.report.comparison import groups, headline_pair
+
+    listed = [
+        {
+            "id": record.id,
+            "file": str(file),
+            "valid": record.validity.valid,
+            "reasons": record.validity.reasons,
+            "figures": {name: asdict(figure) for name, figure in record.figures.items()},
+        }
+        for record, file in zip(records, files, strict=True)
+    ]
+    comparisons = [
+        {
+            "device": group.device,
+            "threads": group.threads,
+            "slow": pair.slow.id,
+            "fast": pair.fast.id,
+            "latency_ratio": asdict(pair.latency),
+            "model_ratio": asdict(pair.model),
+            "accuracy_difference": None if pair.accuracy is None else asdict(pair.accuracy),
+        }
+        for group in groups(records)
+        if (pair := headline_pair(group)) is not None
+    ]
+    print(dumps({"records": listed, "comparisons": comparisons}, indent=2, ensure_ascii=False))

@@ -1,0 +1,43 @@
+"""``tlm-edge doctor``."""
+
+from __future__ import annotations
+
+from tlm_edge.cli.options import JsonOption
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Tell what is installed here, and what would install the rest."""
+    from tlm_edge.doctor import Part, examine
+
+    diagnosis = examine()
+    if json:
+        from json import dumps
+
+        print(dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    def status(part: Part) -> str:
+        if part.missing:
+            return f"[yellow]missing: {', '.join(part.missing)}"
+        return "[green]" + ", ".join(f"{name} {version}" for name, version in part.versions.items())
+
+    console = Console()
+    machine = diagnosis.machine
+    memory = "" if machine.memory_mb is None else f", {machine.memory_mb / 1e3:.1f} GB"
+    console.print(f"tlm-edge {diagnosis.tlm_edge}, Python {machine.python}, {machine.system} ({machine.kernel})")
+    console.print(f"{machine.cpu}, {machine.usable_cores} of {machine.cores} cores, {machine.architecture}{memory}")
+    console.print(f"instruction sets: {', '.join(machine.features) or 'not told'}\n", highlight=False)
+
+    parts = Table("part", "for", "state", "install with", title="Python packages", title_justify="left")
+    for part in (diagnosis.light, *diagnosis.extras):
+        parts.add_row(part.name, part.purpose, status(part), (part.install or "").replace("[", "\\["))
+    console.print(parts)
+
+    tools = Table("program", "for", "state", "install", title="Programs", title_justify="left")
+    for tool in diagnosis.tools:
+        state = f"[green]{tool.version or 'there'}" if tool.path else "[yellow]missing"
+        tools.add_row(tool.name, tool.purpose, state, "" if tool.path else tool.install)
+    console.print(tools)

@@ -1,0 +1,134 @@
+"""Records as rows: for Markdown, for CSV, and for whoever else draws a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tlm_edge.bench.figures import FIGURE_KINDS, PROVENANCE_MEANINGS
+from tlm_edge.bench.record import Record
+from tlm_edge.report.comparison import Group, against_slowest, groups, headline_pair
+from tlm_edge.report.words import (
+    MISSING,
+    column_title,
+    finding,
+    model_name,
+    provenance_mark,
+    provenances,
+    short_bounds,
+    short_points,
+    shown,
+)
+
+#: The figures of the main table, in order.
+COLUMNS = (
+    "accuracy",
+    "agreement",
+    "latency_p50",
+    "latency_p90",
+    "model_p50",
+    "throughput",
+    "peak_rss",
+    "rise_rss",
+    "size",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading row and rows of text; the first column names, the others are numbers."""
+
+    heading: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def main_table(group: Group, columns: Sequence[str] = COLUMNS) -> Table:
+    """One row a record, one column a figure; figures that weren't measured carry a mark, dubious records a dagger."""
+    rows = []
+    for record in group.records:
+        name = model_name(record) + ("" if record.validity.valid else " †")
+        rows.append((name, *(shown(record, column) + _mark(record, column) for column in columns)))
+    return Table(("model", *(column_title(column) for column in columns)), tuple(rows))
+
+
+def ratio_table(group: Group) -> Table:
+    """Every record against the slowest: how much faster, with tokenization and without, and at what accuracy."""
+    rows = []
+    slowest = MISSING
+    for one in against_slowest(group):
+        slowest = model_name(one.slow)
+        rows.append((model_name(one.fast), short_bounds(one.latency), short_bounds(one.model), short_points(one)))
+    heading = (f"against {slowest}", "speed (95 % CI)", "model alone (95 % CI)", "accuracy, points (95 % CI)")
+    return Table(heading, tuple(rows))
+
+
+def group_title(group: Group) -> str:
+    """``local: AMD EPYC, 1 thread, onnxruntime 1.31.1``."""
+    threads = f"{group.threads} thread" + ("s" if group.threads != 1 else "")
+    runtimes = dict.fromkeys(f"{record.runtime.name} {record.runtime.version}" for record in group.records)
+    return f"{group.device}: {group.records[0].device.machine.cpu}, {threads}, {', '.join(runtimes)}"
+
+
+def as_markdown(records: Sequence[Record]) -> str:
+    """The whole report as Markdown."""
+    lines = ["# Benchmark report", ""]
+    for group in groups(records):
+        machine = group.records[0].device.machine
+        lines += [
+            f"## {group_title(group)}",
+            "",
+            f"{machine.usable_cores} cores, {machine.architecture}, {machine.system}",
+            "",
+        ]
+        pair = headline_pair(group)
+        if pair is not None:
+            lines += [f"**{finding(pair)}**", ""]
+        lines += [_markdown_table(main_table(group)), ""]
+        if len(group.records) > 1:
+            lines += [_markdown_table(ratio_table(group)), ""]
+        for record in group.records:
+            lines += (
+                [] if record.validity.valid else [f"- † {model_name(record)}: {'; '.join(record.validity.reasons)}"]
+            )
+        lines += [""] if any(not record.validity.valid for record in group.records) else []
+    lines += ["## Provenance", ""]
+    lines += [f"- {name}: {PROVENANCE_MEANINGS[name]}" for name in PROVENANCE_MEANINGS if name in provenances(records)]
+    lines += ["", "## Reproduce", "", "```", *dict.fromkeys(record.session.command for record in records), "```", ""]
+    return "\n".join(lines)
+
+
+def as_csv(records: Sequence[Record]) -> str:
+    """One row a record with every figure, its provenance and its bounds; empty cells where there is none."""
+    stream = io.StringIO()
+    facts = ["record", "device", "transport", "cpu", "runtime", "runtime_version", "threads", "source", "target"]
+    facts += ["precision", "members", "parameters", "texts", "profile", "inferences", "valid", "reasons"]
+    parts = ("", "_unit", "_provenance", "_low", "_high")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*facts, *(name + part for name in FIGURE_KINDS for part in parts)])
+    for record in records:
+        row: list[object] = [record.id, record.device.name, record.device.transport, record.device.machine.cpu]
+        row += [record.runtime.name, record.runtime.version, record.runtime.threads, record.bundle.source]
+        row += [record.bundle.target, record.bundle.precision, record.bundle.members, record.bundle.parameters]
+        row += [record.texts.data, record.session.profile, sum(len(block.model_us) for block in record.blocks)]
+        row += [record.validity.valid, "; ".join(record.validity.reasons)]
+        for name in FIGURE_KINDS:
+            figure = record.figures.get(name)
+            row += [None] * 5 if figure is None else [figure.value, figure.unit, figure.provenance]
+            row += [] if figure is None else [figure.low, figure.high]
+        writer.writerow(row)
+    return stream.getvalue()
+
+
+def _markdown_table(table: Table) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    alignment = "|---|" + "---:|" * (len(table.heading) - 1)
+    return "\n".join([line(table.heading), alignment, *(line(row) for row in table.rows)])
+
+
+def _mark(record: Record, column: str) -> str:
+    figure = record.figures.get(column)
+    return "" if figure is None or figure.value is None else provenance_mark(figure)

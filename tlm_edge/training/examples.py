@@ -81,9 +81,7 @@ def encode_examples(
     return EncodedExamples(tokens, starts, np.asarray(labels, dtype=np.int64), sources)
 
 
-def split_validation(
-    labels: NDArray[np.int64], share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_validation(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers for training and for validation, drawn by label in proportion, sorted.
 
     Rows of a label that occurs once are for training. At least one row of every other label goes to either side.

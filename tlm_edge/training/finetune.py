@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlm_edge.files import new_file
-from tlm_edge.modeling.heads import SequenceClassifier
+from tlm_edge.modeling.heads import SequenceClassifier, set_dropout
 from tlm_edge.runtime.classifier import batches_by_length
 from tlm_edge.training.examples import EncodedExamples, epoch_batches, mask_at_random
 from tlm_edge.training.metrics import ClassificationMetrics, classification_metrics
-from tlm_edge.training.optimizer import bf16_is_native, build_optimizers, one_cycle, set_learning_rates
+from tlm_edge.training.optimizer import build_optimizers, one_cycle, set_learning_rates
+from tlm_edge.training.processes import agreed, mixed_precision, step_seed
 from tlm_edge.training.state import load_state, save_state
 
 #: The weights of the best epoch so far, beside the state of the run.
@@ -122,74 +122,195 @@ def finetune(
     of several started by torchrun or ``accelerate launch``, which share every batch.
     """
     torch.set_flush_denormal(True)
-    accelerator = Accelerator(mixed_precision=_mixed_precision(recipe.precision))
+    accelerator = Accelerator(mixed_precision=mixed_precision(recipe.precision))
+    set_dropout(model, recipe.dropout)
     optimizers = build_optimizers(
         model, name="adamw", learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
+    counters = _Counters(**(load_state(folder, model, optimizers) or {}))
+    wrapped, *prepared = accelerator.prepare(_LossModule(model, recipe.label_smoothing), *optimizers)
     steps_an_epoch = -(-len(train) // recipe.batch_size)
     steps = steps_an_epoch * recipe.epochs
-    counters = load_state(folder, model, optimizers) or {
-        "step": 0, "tokens": 0, "seconds": 0.0, "losses": [], "best_epoch": 0, "best_score": None
-    }  # fmt: skip
-    wrapped, *prepared = accelerator.prepare(_LossModule(model, recipe.label_smoothing), *optimizers)
-    step, tokens, before = int(counters["step"]), int(counters["tokens"]), float(counters["seconds"])
-    losses: list[float | Tensor] = list(counters["losses"])
-    best_epoch, best_score = int(counters["best_epoch"]), counters["best_score"]
-    started = saved = reported_at = time.monotonic()
-    reported_tokens = tokens
-    best_metrics: ClassificationMetrics | None = None
-
-    def elapsed() -> float:
-        return before + time.monotonic() - started
+    clock = _Clock(counters.seconds, counters.tokens)
 
     def save() -> None:
-        if accelerator.is_main_process:
-            state: dict[str, Any] = {"step": step, "tokens": tokens, "seconds": elapsed()}
-            state["losses"] = [float(loss) for loss in losses]
-            save_state(folder, model, optimizers, state | {"best_epoch": best_epoch, "best_score": best_score})
+        counters.seconds = clock.elapsed()
+        _save(accelerator, folder, model, optimizers, counters)
+        clock.saved = time.monotonic()
 
-    while step < steps and step // steps_an_epoch < best_epoch + recipe.patience + (best_epoch == 0) * recipe.epochs:
-        epoch = step // steps_an_epoch
-        batches = epoch_batches(
-            train, recipe.batch_size, class_balance=recipe.class_balance, seed=recipe.seed, epoch=epoch
-        )
+    while counters.step < steps and counters.epochs_without_gain < recipe.patience:
+        epoch, done = divmod(counters.step, steps_an_epoch)
+        balance = recipe.class_balance
+        batches = epoch_batches(train, recipe.batch_size, class_balance=balance, seed=recipe.seed, epoch=epoch)
         model.train()
-        for rows in batches[step % steps_an_epoch :]:
-            set_learning_rates(optimizers, one_cycle((step + 1) / (steps + 1), recipe.warmup))
-            losses.append(_step(accelerator, wrapped, prepared, train, rows, ids, recipe, step))
-            tokens += int(train.lengths[rows].sum())
-            step += 1
-            if step % report_every == 0 or step % steps_an_epoch == 0:
-                loss = float(np.mean([float(value) for value in losses]))
-                now = time.monotonic()
-                rate = (tokens - reported_tokens) / (now - reported_at)
-                rate_of_learning = float(optimizers[0].param_groups[0]["lr"])
-                report(FinetuneProgress(step, steps, epoch + 1, tokens, loss, rate_of_learning, elapsed(), rate))
-                reported_at, reported_tokens, losses = now, tokens, []
-            if step % steps_an_epoch == 0:
-                break
-            stop = _agreed(accelerator, interrupted())
-            if stop or time.monotonic() - saved > save_every_seconds:
+        for rows in batches[done:]:
+            set_learning_rates(optimizers, one_cycle((counters.step + 1) / (steps + 1), recipe.warmup))
+            batch = _batch(train, rows, ids, recipe, counters.step)
+            counters.losses.append(_step(accelerator, wrapped, prepared, batch, recipe, counters.step))
+            counters.tokens += int(batch.attention_mask.sum())
+            counters.step += 1
+            ended = counters.step % steps_an_epoch == 0
+            if ended or counters.step % report_every == 0:
+                rate = clock.tokens_per_second(counters.tokens)
+                learning_rate = float(optimizers[0].param_groups[0]["lr"])
+                loss = sum(counters.losses) / len(counters.losses)
+                counters.losses = []
+                place = (counters.step, steps, epoch + 1, counters.tokens)
+                report(FinetuneProgress(*place, loss, learning_rate, clock.elapsed(), rate))
+            stop = agreed(accelerator, interrupted())
+            if not ended and (stop or time.monotonic() - clock.saved > save_every_seconds):
                 save()
-                saved = time.monotonic()
-            if stop:
-                return FinetuneResult(step, epoch, best_epoch, tokens, elapsed(), None, finished=False)
+            if stop and not ended:
+                return FinetuneResult(counters.step, epoch, 0, counters.tokens, clock.elapsed(), None, finished=False)
         if validation is not None:
             metrics = evaluate_examples(model, validation, ids.pad, accelerator)
-            # Accuracy decides; among equals the lower loss.
-            score = [metrics.accuracy, -metrics.loss]
-            best = best_score is None or score > best_score
+            best = counters.rate(metrics, epoch + 1)
             if best:
-                best_epoch, best_score, best_metrics = epoch + 1, score, metrics
-                if accelerator.is_main_process:
-                    _save_best(folder / BEST, model)
-            report(EpochResult(epoch + 1, step, metrics, best))
-            reported_at = time.monotonic()
+                _save_best(accelerator, folder, model)
+            report(EpochResult(epoch + 1, counters.step, metrics, best))
         save()
-        saved = time.monotonic()
-    epochs = step // steps_an_epoch
+    accelerator.wait_for_everyone()
     if validation is not None:
-        accelerator.wait_for_everyone()
         model.load_state_dict(load_file(folder / BEST))
-        best_metrics = best_metrics or evaluate_examples(model, validation, ids.pad, accelerator)
-    return FinetuneResult(step, epochs, best_epoch or epochs, tokens, elapsed(), best_metrics, finished=True)
+    scores = None if validation is None else evaluate_examples(model, validation, ids.pad, accelerator)
+    model.eval()
+    epochs = counters.step // steps_an_epoch
+    best_epoch = counters.best_epoch or epochs
+    return FinetuneResult(counters.step, epochs, best_epoch, counters.tokens, clock.elapsed(), scores, finished=True)
+
+
+@torch.no_grad()
+def evaluate_examples(
+    model: SequenceClassifier, examples: EncodedExamples, pad_token_id: int, accelerator: Accelerator | None = None
+) -> ClassificationMetrics:
+    """Score ``model`` on ``examples`` in float32; several processes share the rows and all get the same answer."""
+    rank, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    probabilities = torch.zeros(len(examples), len(model.config.labels), device=device)
+    for rows in batches_by_length(examples.lengths.tolist(), _BATCH_TOKENS)[rank::processes]:
+        input_ids, attention_mask = examples.batch(np.array(rows), pad_token_id)
+        logits = model(torch.from_numpy(input_ids).to(device), torch.from_numpy(attention_mask).to(device))
+        probabilities[rows] = logits.float().softmax(dim=-1)
+    model.train(was_training)
+    if accelerator and processes > 1:
+        probabilities = accelerator.reduce(probabilities, "sum")
+    return classification_metrics(probabilities.cpu().numpy(), examples.labels, model.config.labels)
+
+
+def _save(
+    accelerator: Accelerator,
+    folder: Path,
+    model: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    counters: _Counters,
+) -> None:
+    if accelerator.is_main_process:
+        save_state(folder, model, optimizers, asdict(counters))
+
+
+def _save_best(accelerator: Accelerator, folder: Path, model: nn.Module) -> None:
+    if accelerator.is_main_process:
+        with new_file(folder / BEST) as temporary:
+            save_file(model.state_dict(), temporary)
+
+
+@dataclass
+class _Counters:
+    """What a resumed run needs to know besides the weights. ``losses`` are those not reported yet."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: tuple[float, float] = (-1.0, 0.0)
+    epochs_without_gain: int = 0
+
+    def rate(self, metrics: ClassificationMetrics, epoch: int) -> bool:
+        """Whether ``epoch`` is the best so far: accuracy decides, and among equals the lower loss."""
+        score = (metrics.accuracy, -metrics.loss)
+        best = score > tuple(self.best_score)
+        self.epochs_without_gain = 0 if best else self.epochs_without_gain + 1
+        if best:
+            self.best_epoch, self.best_score = epoch, score
+        return best
+
+
+class _Clock:
+    """Seconds of the run over all its sittings, and tokens a second since the last report."""
+
+    def __init__(self, before: float, tokens: int) -> None:
+        self._start = time.monotonic() - before
+        self._reported, self._tokens = time.monotonic(), tokens
+        self.saved = time.monotonic()
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+    def tokens_per_second(self, tokens: int) -> float:
+        now = time.monotonic()
+        rate = (tokens - self._tokens) / (now - self._reported)
+        self._reported, self._tokens = now, tokens
+        return rate
+
+
+@dataclass(frozen=True)
+class _Batch:
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def _batch(
+    examples: EncodedExamples, rows: NDArray[np.int64], ids: FinetuneTokenIds, recipe: FinetuneRecipe, step: int
+) -> _Batch:
+    input_ids, attention_mask = examples.batch(rows, ids.pad)
+    masked = mask_at_random(
+        input_ids,
+        probability=recipe.mask_probability,
+        special=np.array(ids.special),
+        mask=ids.mask,
+        generator=np.random.default_rng([recipe.seed, step, 12]),
+    )
+    return _Batch(masked, attention_mask, examples.labels[rows])
+
+
+class _LossModule(nn.Module):
+    """The summed loss as a module's forward, which is what distributed wrappers hook into."""
+
+    def __init__(self, model: SequenceClassifier, label_smoothing: float) -> None:
+        super().__init__()
+        self.model = model
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+        logits = self.model(input_ids, attention_mask).float()
+        return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
+
+
+def _step(
+    accelerator: Accelerator,
+    loss_module: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    batch: _Batch,
+    recipe: FinetuneRecipe,
+    step: int,
+) -> float:
+    """One optimiser step on ``batch``, of which every process takes its share; the mean loss over all rows."""
+    torch.manual_seed(step_seed(recipe.seed, step, accelerator.process_index))
+    mine = slice(accelerator.process_index, None, accelerator.num_processes)
+    share = (
+        torch.from_numpy(array[mine]).to(accelerator.device)
+        for array in (batch.input_ids, batch.attention_mask, batch.labels)
+    )
+    with accelerator.autocast():
+        loss = loss_module(*share) / len(batch.labels)
+    # Distributed wrappers average gradients over processes; the loss is a sum over them.
+    accelerator.backward(loss * accelerator.num_processes)
+    accelerator.clip_grad_norm_(loss_module.parameters(), recipe.gradient_clip)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return float(accelerator.reduce(loss.detach(), "sum"))

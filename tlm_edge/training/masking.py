@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class MaskedBatch:
-    """``input_ids`` (batch, length) with tokens replaced, the ``rows`` to guess and their ``targets`` (batch, chosen)."""
+    """``input_ids`` (batch, length) with tokens replaced; ``rows`` to guess and their ``targets``, (batch, chosen)."""
 
     input_ids: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -32,7 +32,7 @@ def mask_tokens(
     and only they need be computed. ``special`` ids are never chosen. 80 % of the chosen become ``mask``, 10 % a
     random token, 10 % stay.
     """
-    batch, length = blocks.shape
+    length = blocks.shape[1]
     chosen = max(1, round(probability * (length - 2)))
     order = generator.random(blocks.shape)
     order[np.isin(blocks, special)] += 1.0

@@ -198,7 +198,7 @@ def _step(
 
 
 def _shares(masked: MaskedBatch, accelerator: Accelerator, accumulation: int) -> Iterator[tuple[Tensor, ...]]:
-    """This process' part of the batch, cut into accumulation steps."""
+    """What this process takes of the batch, cut into accumulation steps."""
     processes = accelerator.num_processes
     for part in range(accumulation):
         mine = slice(part * processes + accelerator.process_index, None, processes * accumulation)

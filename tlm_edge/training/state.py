@@ -32,9 +32,7 @@ def save_state(
         save_file(stored, temporary, metadata={"counters": json.dumps(dict(counters))})
 
 
-def load_state(
-    folder: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
-) -> dict[str, Any] | None:
+def load_state(folder: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any] | None:
     """Restore what ``save_state`` wrote; return its counters, or None if there is no state.
 
     Raises ``UserError`` if the file is damaged or belongs to a model of another shape.
@@ -58,6 +56,15 @@ def load_state(
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(tensors["random.torch"])
     return counters
+
+
+def stored_step(folder: Path) -> int:
+    """The step at which the state in ``folder`` was saved, 0 if there is none or it can't be read."""
+    try:
+        with safe_open(folder / STATE, framework="pt") as stream:
+            return int(json.loads((stream.metadata() or {})["counters"])["step"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return 0
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,108 @@
+"""``tlm-edge finetune``: an encoder and labelled text become a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlm_edge.cli import training_options as training
+from tlm_edge.cli.options import (
+    ColumnsOption,
+    ForceOption,
+    LabelColumnOption,
+    OutOption,
+    SeedOption,
+    TextColumnOption,
+    ThreadsOption,
+)
+from tlm_edge.runtime.errors import UserError
+
+
+def finetune(
+    data: training.TrainingDataOption,
+    out: OutOption,
+    checkpoint: Annotated[
+        str | None,
+        typer.Argument(metavar="[CHECKPOINT]", help="The encoder to start from: a folder or a shipped model."),
+    ] = None,
+    from_scratch: Annotated[
+        str | None, typer.Option("--from-scratch", metavar="ARCH", help="Start from random weights instead.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", metavar="DIR", help="The tokenizer for --from-scratch.")
+    ] = None,
+    hidden_size: training.HiddenSizeOption = None,
+    heads: training.HeadsOption = None,
+    layers: training.LayersOption = None,
+    epochs: training.EpochsOption = 3,
+    learning_rate: training.FinetuneLearningRateOption = 5e-4,
+    batch_size: training.FinetuneBatchSizeOption = 32,
+    dropout: training.DropoutOption = 0.1,
+    mask_probability: training.MaskProbabilityOption = 0.15,
+    label_smoothing: training.LabelSmoothingOption = 0.0,
+    class_balance: training.ClassBalanceOption = False,
+    validation_share: training.ValidationShareOption = 0.1,
+    patience: training.PatienceOption = 3,
+    max_length: training.MaxLengthOption = None,
+    precision: training.PrecisionOption = training.Precision.auto,
+    test_data: training.TestDataOption = None,
+    text_column: TextColumnOption = None,
+    label_column: LabelColumnOption = None,
+    columns: ColumnsOption = None,
+    half: training.HalfOption = False,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = None,
+    resume: training.ResumeOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Fine-tune a classifier from a pre-trained encoder, or from scratch.
+
+    Part of the training rows is held out for validation (unless DATA has a validation split); the best epoch is
+    kept. DIR gets the checkpoint with its model card, log, plot and recipe; until it is whole the run lives in
+    DIR.unfinished, and --resume goes on from there.
+    """
+    if (checkpoint is None) == (from_scratch is None):
+        raise UserError("name the CHECKPOINT to start from, or give --from-scratch ARCH, one of the two")
+    training.begin(threads)
+    from tlm_edge.shipped import resolve_model
+    from tlm_edge.training.finetune import FinetuneRecipe
+    from tlm_edge.training.finetune_job import FinetuneJob, run_finetune, scratch_config
+
+    scratch, tokenizer_path = None, None
+    if from_scratch is not None:
+        if tokenizer is None:
+            raise UserError("--from-scratch needs --tokenizer: a folder made with tlm-edge tokenizer train")
+        tokenizer_path = resolve_model(tokenizer)
+        scratch = scratch_config(from_scratch, tokenizer_path, hidden_size=hidden_size, heads=heads, layers=layers)
+    recipe = FinetuneRecipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        dropout=dropout,
+        mask_probability=mask_probability,
+        label_smoothing=label_smoothing,
+        class_balance=class_balance,
+        patience=patience,
+        seed=seed,
+        precision=precision.value,
+    )
+    job = FinetuneJob(
+        data=tuple(data),
+        out=Path(out),
+        recipe=recipe,
+        checkpoint=None if checkpoint is None else resolve_model(checkpoint),
+        scratch=scratch,
+        tokenizer=tokenizer_path,
+        test_data=test_data,
+        text_columns=tuple(text_column or ()),
+        label_column=label_column,
+        columns=tuple(columns.split(",")) if columns else (),
+        max_length=max_length,
+        validation_share=validation_share,
+        half=half,
+    )
+    with training.resumable():
+        done = run_finetune(job, resume=resume, force=force)
+    training.print_finetune_result(out, done)

@@ -1,0 +1,139 @@
+"""Options of the training commands, declared once, and what they all do before and after."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Precision(StrEnum):
+    """Arithmetic of a training run."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+TrainingDataOption = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Labelled text: a CSV, TSV or JSON Lines file, a folder, or a hub name. Repeat it to train on several "
+        "sources with the labels of the first.",
+    ),
+]
+TestDataOption = Annotated[
+    str | None,
+    typer.Option("--test-data", metavar="DATA", help="Labelled text to measure the finished classifier on."),
+]
+HiddenSizeOption = Annotated[
+    int | None, typer.Option("--hidden-size", min=1, metavar="N", help="Width, where the architecture's won't do.")
+]
+HeadsOption = Annotated[int | None, typer.Option("--heads", min=1, metavar="N", help="Attention heads.")]
+LayersOption = Annotated[int | None, typer.Option("--layers", min=1, metavar="N", help="Layers.")]
+EpochsOption = Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="Passes over the training rows.")]
+FinetuneLearningRateOption = Annotated[
+    float, typer.Option("--learning-rate", min=1e-9, metavar="X", help="Peak learning rate.")
+]
+FinetuneBatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=1, metavar="N", help="Rows an optimiser step, over all processes.")
+]
+DropoutOption = Annotated[float, typer.Option("--dropout", min=0.0, max=0.9, metavar="X", help="Dropout.")]
+MaskProbabilityOption = Annotated[
+    float,
+    typer.Option(
+        "--mask-probability",
+        min=0.0,
+        max=0.9,
+        metavar="X",
+        help="Share of the tokens hidden at random as augmentation; 0 for none.",
+    ),
+]
+LabelSmoothingOption = Annotated[
+    float, typer.Option("--label-smoothing", min=0.0, max=0.9, metavar="X", help="Share of the target spread evenly.")
+]
+ClassBalanceOption = Annotated[
+    bool,
+    typer.Option(
+        "--class-balance",
+        help="Draw every label equally often within each --data source, by repeating or leaving out rows.",
+    ),
+]
+ValidationShareOption = Annotated[
+    float,
+    typer.Option(
+        "--validation-share",
+        min=0.0,
+        max=0.9,
+        metavar="X",
+        help="Share of the training rows held out for validation if DATA has no validation split; 0 for none.",
+    ),
+]
+PatienceOption = Annotated[
+    int, typer.Option("--patience", min=1, metavar="N", help="Epochs without improvement before stopping early.")
+]
+MaxLengthOption = Annotated[
+    int | None,
+    typer.Option("--max-length", min=3, metavar="N", help="Tokens a text is cut to; the encoder's if not given."),
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option("--precision", help="auto is bf16 where the hardware multiplies it.")
+]
+HalfOption = Annotated[bool, typer.Option("--half", help="Store the weights in fp16.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the unfinished run at DIR, with the same losses.")
+]
+
+
+def begin(threads: int | None) -> None:
+    """Check that training can run here, and set the number of threads to compute with."""
+    from tlm_edge.extras import require_extra
+
+    require_extra("train", for_what="training")
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """When a signal stops a run, say how to go on and exit as the shell expects: 128 + the signal's number."""
+    from tlm_edge.training.run import RunInterruptedError
+
+    try:
+        yield
+    except RunInterruptedError as stop:
+        if is_main_process():
+            arguments = [argument for argument in sys.argv[1:] if argument not in ("--resume", "--force")]
+            print(f"\n{stop}\ngo on with: {shlex.join(['tlm-edge', *arguments, '--resume'])}", file=sys.stderr)
+        raise typer.Exit(128 + stop.signal_number) from None
+
+
+def is_main_process() -> bool:
+    """Whether this is the one process that speaks, of several started by torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def print_finetune_result(out: Path, done: dict[str, Any]) -> None:
+    """Print the scores of a fine-tuned checkpoint and where it lies."""
+    if not is_main_process():
+        return
+    result = done["result"]
+    for split in ("validation", "test"):
+        if scores := result[split]:
+            print(
+                f"{split:<10} accuracy {scores['accuracy']:.4f}  macro-F1 {scores['macro_f1']:.4f}  "
+                f"calibration error {scores['calibration_error']:.4f}  ({scores['n']:,} rows)"
+            )
+    print(f"{out}: epoch {result['best_epoch']} of {result['epochs']} kept, {result['seconds']:.0f} s")
+    print(f"next: tlm-edge predict {out} TEXT, or tlm-edge export --target onnx {out}")

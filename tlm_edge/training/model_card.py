@@ -1,0 +1,167 @@
+"""Model cards: what a checkpoint is, how it came about and how good it is, in Hugging Face's card format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tlm_edge.modeling.config import EncoderConfig
+from tlm_edge.training.metrics import ClassificationMetrics
+
+#: Labels up to which the whole confusion matrix is shown.
+_LARGEST_MATRIX = 20
+
+
+def classifier_card(
+    name: str,
+    config: EncoderConfig,
+    recipe: Mapping[str, Any],
+    validation: ClassificationMetrics | None,
+    test: ClassificationMetrics | None,
+) -> str:
+    """The card of a fine-tuned checkpoint; ``recipe`` is the content of its ``training.json``."""
+    result, data = recipe["result"], ", ".join(source["name"] for source in recipe["data"])
+    metadata: dict[str, Any] = {
+        "library_name": "tlm-edge",
+        "pipeline_tag": "text-classification",
+        "tags": ["text-classification", "bert", "tiny", "edge"],
+        "metrics": ["accuracy", "f1"],
+    }
+    best, split = (test, "test") if test else (validation, "validation")
+    if best:
+        dataset = recipe["test_data"][0]["name"] if test and recipe["test_data"] else recipe["data"][0]["name"]
+        metadata["model-index"] = evaluation_metadata(name, dataset, split, best)
+    start = f"Fine-tuned from `{recipe['encoder']}`" if recipe["encoder"] else "Trained from random weights"
+    rows = recipe["rows"]
+    training = {
+        "data": data,
+        "rows": f"{rows['train']:,} for training, {rows['validation']:,} for validation",
+        "tokens read": f"{result['tokens']:,}",
+        "epochs": f"{result['epochs']}, epoch {result['best_epoch']} kept",
+        "time": f"{result['seconds']:,.0f} s on {recipe['environment']['processor']}, "
+        f"{recipe['environment']['threads']} threads",
+        "longest input": f"{recipe['max_length']} tokens",
+        **{key.replace("_", " "): value for key, value in recipe["settings"]["recipe"].items()},
+    }
+    sections = [
+        ("", f"{start} on {data}: {len(config.labels)} labels ({_shortened(config.labels)}). {shape(config)}"),
+        ("Use", usage(name, config)),
+    ]
+    if test:
+        sections.append(("Test", "Never trained nor chosen on.\n\n" + scores(test)))
+    if validation:
+        held = "Held out of training; the epoch was chosen on these rows, so expect a little less on others."
+        sections.append(("Validation", f"{held}\n\n{scores(validation)}"))
+    sections += [
+        ("Training", table(training)),
+        ("", "![Loss and accuracy over the steps](training.png)\n\nThe full recipe is in `training.json`."),
+    ]
+    return card(metadata, name, sections)
+
+
+def shape(config: EncoderConfig) -> str:
+    """One sentence on an encoder's size."""
+    layers = f"{config.num_hidden_layers} layer{'s' if config.num_hidden_layers > 1 else ''}"
+    convolution = ""
+    if config.convolution:
+        rows, columns = config.convolution.kernel
+        convolution = f", behind a block of {config.convolution.layers} convolutions ({rows} × {columns})"
+    return (
+        f"A BERT encoder of {layers}, hidden size {config.hidden_size}, {config.num_attention_heads} heads, "
+        f"{config.vocab_size:,} tokens{convolution}."
+    )
+
+
+def usage(name: str, config: EncoderConfig) -> str:
+    """How to load a classifier."""
+    text = (
+        f'```python\nimport tlm_edge\n\nclassifier = tlm_edge.load("{name}")\nprint(classifier.predict(["…"]))\n```\n\n'
+    )
+    if config.is_plain:
+        return text + "It also loads in `transformers` with `AutoModelForSequenceClassification`."
+    return text + "Its architecture is not one of `transformers`; it loads in `tlm_edge` only, without remote code."
+
+
+def _shortened(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "")
+
+
+def card(metadata: Mapping[str, Any], title: str, sections: Sequence[tuple[str, str]]) -> str:
+    """A card: YAML front matter (``metadata``: JSON values), the title, and (heading, Markdown) sections."""
+    front = "\n".join(_yaml(metadata))
+    body = "\n\n".join(f"## {heading}\n\n{text}" if heading else text for heading, text in sections)
+    return f"---\n{front}\n---\n\n# {title}\n\n{body}\n"
+
+
+def table(rows: Mapping[str, Any]) -> str:
+    """A Markdown table of two columns, name and value."""
+    lines = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def scores(metrics: ClassificationMetrics) -> str:
+    """Markdown of the overall scores, the table by label, and the confusion matrix if it is small."""
+    overall = table(
+        {
+            "rows": f"{metrics.n:,}",
+            "accuracy": f"{metrics.accuracy:.4f}",
+            "macro-F1": f"{metrics.macro_f1:.4f}",
+            "cross-entropy (nats)": f"{metrics.loss:.4f}",
+            "expected calibration error (15 bins)": f"{metrics.calibration_error:.4f}",
+        }
+    )
+    by_label = ["| label | precision | recall | F1 | rows |", "|---|---|---|---|---|"] + [
+        f"| {_cell(row.label)} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support:,} |"
+        for row in metrics.by_label
+    ]
+    parts = [overall, "\n".join(by_label)]
+    if len(metrics.by_label) <= _LARGEST_MATRIX:
+        names = [_cell(row.label) for row in metrics.by_label]
+        matrix = [f"| true ↓ predicted → | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        for name, counts in zip(names, metrics.confusion, strict=True):
+            matrix.append(f"| {name} | {' | '.join(f'{count:,}' for count in counts)} |")
+        parts.append("\n".join(matrix))
+    return "\n\n".join(parts)
+
+
+def evaluation_metadata(name: str, dataset: str, split: str, metrics: ClassificationMetrics) -> list[dict[str, Any]]:
+    """The ``model-index`` entry of Hugging Face's card format for one evaluation."""
+    figures = [
+        {"type": "accuracy", "value": round(metrics.accuracy, 4)},
+        {"type": "f1", "name": "macro-F1", "value": round(metrics.macro_f1, 4)},
+    ]
+    data = {"name": dataset, "type": dataset, "split": split}
+    task = {"type": "text-classification"}
+    return [{"name": name, "results": [{"task": task, "dataset": data, "metrics": figures}]}]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        value = f"{value:g}"
+    elif isinstance(value, (list, tuple)):
+        value = ", ".join(str(part) for part in value)
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _yaml(value: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, content in value.items():
+        if isinstance(content, Mapping):
+            lines += [f"{indent}{key}:", *_yaml(content, indent + "  ")]
+        elif isinstance(content, list) and content and isinstance(content[0], Mapping):
+            lines.append(f"{indent}{key}:")
+            for entry in content:
+                first, *rest = _yaml(entry, indent + "  ")
+                lines += [f"{indent}- {first.strip()}", *rest]
+        elif isinstance(content, list):
+            lines += [f"{indent}{key}:", *(f"{indent}- {_scalar(entry)}" for entry in content)]
+        else:
+            lines.append(f"{indent}{key}: {_scalar(content)}")
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    # Every JSON scalar is a YAML scalar; plain words stay unquoted, as people write them.
+    plain = isinstance(value, str) and value.replace("-", "").isalpha() and value.lower() not in {"yes", "no", "on"}
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)

@@ -75,7 +75,7 @@ def _span(tokens: list[str], name: str, positions: list[int], place: str) -> tup
     found = [i for i in range(len(tokens) - len(wanted) + 1) if wanted and folded[i : i + len(wanted)] == wanted]
     if not found:
         raise UserError(
-            f"{place}: the positions {positions} of {name!r} are not among the {len(tokens)} tokens; repair or drop the row"
+            f"{place}: the positions {positions} of {name!r} are not among the {len(tokens)} tokens; repair or drop it"
         )
     nearest = min(found, key=lambda start: abs(start - min(positions, default=0)))
     return nearest, nearest + len(wanted) - 1

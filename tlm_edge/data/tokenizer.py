@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.decoders import WordPiece as WordPieceDecoder
 from tokenizers.models import WordPiece
@@ -17,7 +18,7 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 
 from tlm_edge.data.corpus import documents
-from tlm_edge.files import new_folder
+from tlm_edge.files import new_folder, refuse_existing
 from tlm_edge.runtime.errors import UserError
 
 #: The special tokens of a tokenizer trained here, in the order of their ids from 0.
@@ -25,7 +26,8 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 #: Length that a tokenizer is written for when the caller knows none, in tokens with [CLS] and [SEP].
 DEFAULT_MAX_LENGTH = 128
 
-_SMALLEST_VOCABULARY = 100
+_CHARACTER_COVERAGE = 0.9999
+_COUNTED_AT_ONCE = 1 << 20
 
 
 def train_tokenizer(
@@ -39,21 +41,37 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Train a WordPiece tokenizer on the documents of ``sources`` and write it to the folder ``out``.
 
-    ``vocab_size`` counts the special tokens and is an upper bound: a small corpus has fewer word pieces.
-    The folder loads with ``AutoTokenizer``. Raises ``UserError`` for a corpus that can't be read, a vocabulary size
-    that no tokenizer can have, and an ``out`` that exists unless ``force``.
+    ``vocab_size`` counts the special tokens and is an upper bound: a small corpus has fewer word pieces. The alphabet
+    is the most frequent characters that make up 99.99 % of the text; words with others become [UNK], which spares
+    vocabulary for word pieces (Wikipedia has some thousand characters that occur a few times). The same corpus gives
+    the same tokenizer, which is why the alphabet is not left to the trainer: it breaks ties in no fixed order.
+
+    The folder loads with ``AutoTokenizer``. Raises ``UserError`` for a corpus that can't be read, a vocabulary too
+    small for the alphabet, and an ``out`` that exists unless ``force``.
     """
-    if vocab_size < _SMALLEST_VOCABULARY:
-        raise UserError(f"--vocab-size {vocab_size}: give at least {_SMALLEST_VOCABULARY}")
+    refuse_existing(out, force=force)
+    tokenizer = _bert_tokenizer(WordPiece(unk_token="[UNK]"), lowercase)  # noqa: S106
+    alphabet = _alphabet(documents(sources), tokenizer)
+    isolated = BertPreTokenizer()
+    inner = [f"##{letter}" for letter in alphabet if len(isolated.pre_tokenize_str(f"a{letter}a")) == 1]
+    least = len(SPECIAL_TOKENS) + len(alphabet) + len(inner)
+    if vocab_size < least:
+        raise UserError(f"--vocab-size {vocab_size}: the corpus' characters alone take {least}; give more than that")
     trainer = WordPieceTrainer(
         vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
+        min_frequency=2,
+        # As special tokens the letters within words get fixed ids, on which the trainer's ties depend.
+        special_tokens=[*SPECIAL_TOKENS, *inner],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         show_progress=sys.stderr.isatty(),
     )
+    tokenizer.train_from_iterator(documents(sources), trainer)
+    numbers = tokenizer.get_vocab(with_added_tokens=False)
+    pieces = [*SPECIAL_TOKENS, *alphabet, *inner]
+    pieces += sorted(numbers.keys() - set(pieces), key=numbers.__getitem__)
+    tokenizer = _complete(pieces, lowercase)
     with new_folder(out, force=force) as folder:
-        tokenizer = _bert_tokenizer(WordPiece(unk_token="[UNK]"), lowercase)  # noqa: S106
-        tokenizer.train_from_iterator(documents(sources), trainer)
-        _add_template(tokenizer)
         save_tokenizer(tokenizer, folder, max_length=max_length)
     return tokenizer
 
@@ -71,20 +89,18 @@ def tokenizer_from_vocabulary(vocabulary: Path, *, lowercase: bool | None = None
     tokens = [token.rstrip("\r") for token in tokens]
     if tokens and not tokens[-1]:
         tokens.pop()
-    vocab = {token: number for number, token in enumerate(tokens)}
-    missing = [token for token in SPECIAL_TOKENS if token not in vocab]
+    missing = [token for token in SPECIAL_TOKENS if token not in tokens]
     if missing:
         raise UserError(f"{vocabulary}: not a BERT vocabulary, {', '.join(missing)} missing; it has one token a line")
-    if len(vocab) < len(tokens):
-        seen: set[str] = set()
-        row, repeated = next((i, t) for i, t in enumerate(tokens, 1) if t in seen or seen.add(t))  # type: ignore[func-returns-value]
-        raise UserError(f"{vocabulary}, line {row}: {repeated!r} occurs twice; ids would not be unique")
+    first_lines: dict[str, int] = {}
+    for number, token in enumerate(tokens, 1):
+        if first_lines.setdefault(token, number) != number:
+            raise UserError(
+                f"{vocabulary}, line {number}: {token!r} is on line {first_lines[token]} already; a token has one id"
+            )
     if lowercase is None:
         lowercase = not any(token != token.lower() for token in tokens if not token.startswith("["))
-    tokenizer = _bert_tokenizer(WordPiece(vocab, unk_token="[UNK]"), lowercase)  # noqa: S106
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    _add_template(tokenizer)
-    return tokenizer
+    return _complete(tokens, lowercase)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -155,12 +171,42 @@ def _bert_tokenizer(model: WordPiece, lowercase: bool) -> Tokenizer:
     return tokenizer
 
 
-def _add_template(tokenizer: Tokenizer) -> None:
+def _complete(tokens: list[str], lowercase: bool) -> Tokenizer:
+    """The tokenizer of a vocabulary in the order of ids, with the special tokens and the template around texts."""
+    vocab = {token: number for number, token in enumerate(tokens)}
+    tokenizer = _bert_tokenizer(WordPiece(vocab, unk_token="[UNK]"), lowercase)  # noqa: S106
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[(token, vocab[token]) for token in ("[CLS]", "[SEP]")],
     )
+    return tokenizer
+
+
+def _alphabet(texts: Iterable[str], tokenizer: Tokenizer) -> list[str]:
+    """The most frequent characters that cover the text, by code point."""
+    counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
+
+    def count(gathered: list[str]) -> None:
+        normalized = tokenizer.normalizer.normalize_str(" ".join(gathered))
+        counts[:] += np.bincount(np.frombuffer(normalized.encode("utf-32-le"), dtype=np.uint32), minlength=len(counts))
+
+    gathered: list[str] = []
+    size = 0
+    for text in texts:
+        gathered.append(text)
+        size += len(text)
+        if size >= _COUNTED_AT_ONCE:
+            count(gathered)
+            gathered, size = [], 0
+    count(gathered)
+    counts[[number for number in np.flatnonzero(counts) if chr(number).isspace()]] = 0
+    if not counts.any():
+        raise UserError("the corpus holds no characters besides white space; check its files")
+    order = np.argsort(-counts, kind="stable")
+    covered = np.cumsum(counts[order]) / counts.sum()
+    return sorted(map(chr, order[: int(np.searchsorted(covered, _CHARACTER_COVERAGE)) + 1]))
 
 
 def _load_json(path: Path) -> Tokenizer:

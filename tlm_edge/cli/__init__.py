@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from tlm_edge.cli import data, tokenizer
 from tlm_edge.cli.bench import bench
 from tlm_edge.cli.devices import devices
 from tlm_edge.cli.doctor import doctor
@@ -29,6 +30,8 @@ app.command()(bench)
 app.command()(report)
 app.command()(devices)
 app.command()(doctor)
+app.add_typer(data.app, name="data")
+app.add_typer(tokenizer.app, name="tokenizer")
 app.command()(export)
 app.command()(verify)
 app.command()(inspect)

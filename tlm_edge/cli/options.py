@@ -56,3 +56,27 @@ ColumnsOption = Annotated[
     str | None,
     typer.Option("--columns", metavar="A,B,…", help="Names of the columns of a CSV or TSV file without a header."),
 ]
+
+CorpusOption = Annotated[
+    list[str],
+    typer.Option(
+        "--corpus",
+        metavar="CORPUS",
+        help="Unlabelled text: a text or JSON Lines file, a folder, a quoted glob, or a hub name. Repeatable.",
+    ),
+]
+OptionalCorpusOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corpus",
+        metavar="CORPUS",
+        help="Unlabelled text: a text or JSON Lines file, a folder, a quoted glob, or a hub name. Repeatable.",
+    ),
+]
+ArticlesOption = Annotated[
+    int | None,
+    typer.Option("--articles", min=1, metavar="N", help="Only N documents, drawn at random with seed 42."),
+]
+FirstTokensOption = Annotated[
+    int | None, typer.Option("--first-tokens", min=1, metavar="N", help="Only the first N tokens of a document.")
+]

@@ -42,9 +42,9 @@ def train_tokenizer(
     """Train a WordPiece tokenizer on the documents of ``sources`` and write it to the folder ``out``.
 
     ``vocab_size`` counts the special tokens and is an upper bound: a small corpus has fewer word pieces. The alphabet
-    is the most frequent characters that make up 99.99 % of the text; words with others become [UNK], which spares
-    vocabulary for word pieces (Wikipedia has some thousand characters that occur a few times). The same corpus gives
-    the same tokenizer, which is why the alphabet is not left to the trainer: it breaks ties in no fixed order.
+    is ASCII and the most frequent characters that make up 99.99 % of the text; words with others become [UNK], which
+    spares vocabulary for word pieces (Wikipedia has some thousand characters that occur a few times). The same corpus
+    gives the same tokenizer, which is why the alphabet is not left to the trainer: it breaks ties in no fixed order.
 
     The folder loads with ``AutoTokenizer``. Raises ``UserError`` for a corpus that can't be read, a vocabulary too
     small for the alphabet, and an ``out`` that exists unless ``force``.
@@ -163,6 +163,16 @@ def write_tokenizer(source: str | Path, out: Path, *, force: bool = False) -> No
                 shutil.copyfile(path / name, folder / name)
 
 
+def convert_tokenizer(
+    source: str | Path, out: Path, *, max_length: int = DEFAULT_MAX_LENGTH, force: bool = False
+) -> Tokenizer:
+    """Write the tokenizer of ``source`` (see ``load_tokenizer``) as a new folder for texts of ``max_length`` tokens."""
+    tokenizer = load_tokenizer(source)
+    with new_folder(out, force=force) as folder:
+        save_tokenizer(tokenizer, folder, max_length=max_length)
+    return tokenizer
+
+
 def _bert_tokenizer(model: WordPiece, lowercase: bool) -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = BertNormalizer(lowercase=lowercase)
@@ -185,7 +195,7 @@ def _complete(tokens: list[str], lowercase: bool) -> Tokenizer:
 
 
 def _alphabet(texts: Iterable[str], tokenizer: Tokenizer) -> list[str]:
-    """The most frequent characters that cover the text, by code point."""
+    """ASCII and the most frequent characters that cover the text, by code point."""
     counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
 
     def count(gathered: list[str]) -> None:
@@ -206,7 +216,10 @@ def _alphabet(texts: Iterable[str], tokenizer: Tokenizer) -> list[str]:
         raise UserError("the corpus holds no characters besides white space; check its files")
     order = np.argsort(-counts, kind="stable")
     covered = np.cumsum(counts[order]) / counts.sum()
-    return sorted(map(chr, order[: int(np.searchsorted(covered, _CHARACTER_COVERAGE)) + 1]))
+    frequent = map(chr, order[: int(np.searchsorted(covered, _CHARACTER_COVERAGE)) + 1])
+    # A corpus may lack punctuation that the texts to classify are full of.
+    ascii_letters = tokenizer.normalizer.normalize_str("".join(map(chr, range(ord("!"), ord("~") + 1))))
+    return sorted({*frequent, *ascii_letters})
 
 
 def _load_json(path: Path) -> Tokenizer:

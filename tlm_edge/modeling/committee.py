@@ -22,7 +22,7 @@ COMMITTEE = "committee.json"
 
 @dataclass(frozen=True)
 class Committee:
-    """Members that share labels and tokenizer. ``folder`` holds the tokenizer and ``members/00``, ``01``, …"""
+    """Members that share labels and tokenizer; ``folder`` holds the tokenizer and ``members/00``, ``members/01`` …."""
 
     folder: Path
     members: tuple[SequenceClassifier, ...]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +22,7 @@ class ConvolutionBlock(nn.Module):
         widths = [1, *[config.channels] * config.layers, 1]
         self.stages = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, config.kernel, padding="same"), nn.BatchNorm2d(after))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 
+from tlm_edge.modeling.encoder import Layer
 from tlm_edge.modeling.heads import MaskedLanguageModel
 from tlm_edge.runtime.errors import UserError
 
@@ -30,7 +32,8 @@ def grow_from(deep: MaskedLanguageModel, shallow: MaskedLanguageModel) -> None:
     deep.transform.load_state_dict(shallow.transform.state_dict())
     deep.transform_norm.load_state_dict(shallow.transform_norm.state_dict())
     deep.decoder_bias.copy_(shallow.decoder_bias)
-    for index, layer in enumerate(deep.encoder.layers):
+    layers = [cast(Layer, layer) for layer in deep.encoder.layers]
+    for index, layer in enumerate(layers):
         layer.load_state_dict(shallow.encoder.layers[max(0, index - new)].state_dict())
         if index < new:
             for silent in (layer.output, layer.down):

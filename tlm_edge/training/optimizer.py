@@ -65,7 +65,9 @@ def build_optimizers(
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
     ]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6)]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    ]
     if hidden:
         muon = torch.optim.Muon if bf16_is_native(hidden[0].device) else Float32Muon
         optimizers.insert(0, muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay))

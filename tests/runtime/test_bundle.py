@@ -53,7 +53,7 @@ def test_an_altered_file_is_not_loaded(copied):
     content = bytearray((copied / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (copied / "model.onnx").write_bytes(content)
-    with pytest.raises(UserError, match="model.onnx was altered"):
+    with pytest.raises(UserError, match=r"model\.onnx was altered"):
         open_bundle(copied)
 
 
@@ -114,7 +114,7 @@ def test_a_zip_with_an_altered_or_missing_file(copied, tmp_path):
     with pytest.raises(UserError, match="was altered"):
         open_bundle(make_zip(copied, tmp_path / "altered.zip"))
     (copied / "vocab.txt").unlink()
-    with pytest.raises(UserError, match="lacks vocab.txt"):
+    with pytest.raises(UserError, match=r"lacks vocab\.txt"):
         open_bundle(make_zip(copied, tmp_path / "missing.zip"))
 
 

@@ -27,6 +27,5 @@ def predict(
 
     stream = input_texts(texts or [], source, sys.stdin)
     classifier = load(model, threads)
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for prediction in predict_stream(classifier, stream, top_k):
         print(format_json(prediction) if json else format_line(prediction, classifier.labels, top_k or 1))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tlm_edge.data import hub
-from tlm_edge.data.lines import read_lines
+from tlm_edge.data.lines import read_lines, suffix
 from tlm_edge.runtime.errors import UserError
 
 #: Seed of the shuffle that ``articles`` draws from; the one of arXiv 2507.14871.
@@ -22,9 +22,11 @@ _TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".arrow", ".zip", ".xml
 _MAX_DOCUMENT_CHARACTERS = 1024 * 1024
 
 Source = Path | hub.HubName
+#: Told how many bytes of the sources' files were read since the last time.
+OnRead = Callable[[int], None]
 
 
-def documents(sources: Sequence[str], articles: int | None = None) -> Iterator[str]:
+def documents(sources: Sequence[str], articles: int | None = None, *, on_read: OnRead | None = None) -> Iterator[str]:
     """Stream the documents of ``sources`` in the order given; blank documents are left out.
 
     A source is a JSON Lines file (one object with ``text`` a line), a text file (a blank line ends a document), either
@@ -33,23 +35,24 @@ def documents(sources: Sequence[str], articles: int | None = None) -> Iterator[s
 
     ``articles`` keeps the first so many of a shuffle with seed 42, which is how arXiv 2507.14871 draws its subsets:
     the set equals that of ``datasets.Dataset.shuffle(seed=42).select(range(articles))``, and a smaller one is contained
-    in a larger one. The kept documents come in the order of the sources. This reads the sources twice.
+    in a larger one. The kept documents come in the order of the sources. This reads the sources twice; ``on_read``
+    hears of the second time.
 
     Raises ``UserError`` for sources that don't exist, can't be read or hold no text, and for too few articles.
     """
     resolved = resolve_sources(sources)
     if articles is None:
-        yield from _all_documents(resolved)
+        yield from _all_documents(resolved, on_read)
         return
     if articles < 1:
         raise UserError(f"--articles {articles}: give at least 1")
-    available = sum(1 for _ in _all_documents(resolved))
+    available = sum(1 for _ in _all_documents(resolved, None))
     if articles > available:
         raise UserError(f"--articles {articles}: the corpus has only {available} documents; ask for fewer")
     kept = np.random.default_rng(ARTICLES_SEED).permutation(available)[:articles]
     wanted = np.zeros(available, dtype=bool)
     wanted[kept] = True
-    yield from (text for text, keep in zip(_all_documents(resolved), wanted, strict=True) if keep)
+    yield from (text for text, keep in zip(_all_documents(resolved, on_read), wanted, strict=True) if keep)
 
 
 def resolve_sources(sources: Sequence[str]) -> list[Source]:
@@ -89,17 +92,13 @@ def _resolve(source: str) -> list[Source]:
 
 def _is_corpus_file(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and _suffix(file) in _TEXT_SUFFIXES | _JSON_LINES_SUFFIXES and file.stem.upper() != "README"
+    return not hidden and suffix(file) in _TEXT_SUFFIXES | _JSON_LINES_SUFFIXES and file.stem.upper() != "README"
 
 
-def _suffix(file: Path) -> str:
-    return (file.with_suffix("") if file.suffix == ".gz" else file).suffix.lower()
-
-
-def _all_documents(sources: Sequence[Source]) -> Iterator[str]:
+def _all_documents(sources: Sequence[Source], on_read: OnRead | None) -> Iterator[str]:
     for source in sources:
         empty = True
-        for text in _source_documents(source):
+        for text in _source_documents(source, on_read):
             if text and not text.isspace():
                 empty = False
                 yield text
@@ -107,15 +106,15 @@ def _all_documents(sources: Sequence[Source]) -> Iterator[str]:
             raise UserError(f"{source}: no text in it; leave it out, or check the file")
 
 
-def _source_documents(source: Source) -> Iterator[str]:
+def _source_documents(source: Source, on_read: OnRead | None) -> Iterator[str]:
     if isinstance(source, hub.HubName):
         return hub.corpus_texts(source)
-    suffix = _suffix(source)
-    if suffix in _TABLE_SUFFIXES:
+    ending = suffix(source)
+    if ending in _TABLE_SUFFIXES:
         raise UserError(f"{source}: a corpus is text or JSON Lines with a field 'text'; convert it")
-    if suffix in _JSON_LINES_SUFFIXES or (suffix not in _TEXT_SUFFIXES and _starts_with_brace(source)):
-        return _json_lines_documents(source)
-    return _text_documents(source)
+    if ending in _JSON_LINES_SUFFIXES or (ending not in _TEXT_SUFFIXES and _starts_with_brace(source)):
+        return _json_lines_documents(source, on_read)
+    return _text_documents(source, on_read)
 
 
 def _starts_with_brace(file: Path) -> bool:
@@ -129,8 +128,8 @@ def _first(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
             return
 
 
-def _json_lines_documents(file: Path) -> Iterator[str]:
-    for number, line in read_lines(file):
+def _json_lines_documents(file: Path, on_read: OnRead | None) -> Iterator[str]:
+    for number, line in read_lines(file, on_read=on_read):
         if line.isspace():
             continue
         try:
@@ -153,10 +152,10 @@ def encodable(text: str, place: str) -> str:
     return text
 
 
-def _text_documents(file: Path) -> Iterator[str]:
+def _text_documents(file: Path, on_read: OnRead | None) -> Iterator[str]:
     lines: list[str] = []
     size = 0
-    for _, line in read_lines(file):
+    for _, line in read_lines(file, on_read=on_read):
         lines.append(line)
         size += len(line)
         # A file without blank lines is cut at a line end now and then, so that memory stays bounded.

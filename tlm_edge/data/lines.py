@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,28 +15,43 @@ from tlm_edge.runtime.errors import UserError
 MAX_LINE_BYTES = 8 * 1024 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_LINES_PER_REPORT = 64
 
 
-def read_lines(path: Path, *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[tuple[int, str]]:
+def suffix(path: Path) -> str:
+    """The ending of a file's name in lower case, a ``.gz`` left out of account."""
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+
+
+def read_lines(
+    path: Path, *, max_bytes: int = MAX_LINE_BYTES, on_read: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, str]]:
     """Yield ``(line number from 1, line with its line end)`` of a plain or gzip'd UTF-8 file.
 
-    A byte-order mark is dropped. Raises ``UserError``, naming file and line, for bytes that are not UTF-8, NUL bytes,
+    A byte-order mark is dropped. ``on_read`` is told now and then how many bytes of the file were read since the last
+    time. Raises ``UserError``, naming file and line, for bytes that are not UTF-8, NUL bytes,
     a line longer than ``max_bytes``, a damaged or truncated gzip file, and files that can't be read.
     """
-    number = 0
+    number, position = 0, 0
     with open_bytes(path) as stream:
+        on_disk = getattr(stream, "fileobj", stream)
         while True:
+            if on_read is not None and number % _LINES_PER_REPORT == 0:
+                on_read(on_disk.tell() - position)
+                position = on_disk.tell()
             number += 1
             with explain_read_errors(path, number):
                 raw = stream.readline(max_bytes + 1)
             if not raw:
-                return
+                break
             if len(raw) > max_bytes:
                 raise UserError(
                     f"{path}, line {number}: longer than {max_bytes >> 20} MiB; "
                     "split it, or check that the file has line ends"
                 )
             yield number, decode(raw, path, number)
+        if on_read is not None:
+            on_read(on_disk.tell() - position)
 
 
 def read_text(path: Path) -> str:
@@ -58,7 +73,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         if packed:
             with gzip.GzipFile(fileobj=stream) as unpacked:
                 yield cast(BinaryIO, unpacked)
-        elif path.suffix == ".gz" and path.stat().st_size > 0:
+        elif path.suffix.lower() == ".gz" and path.stat().st_size > 0:
             raise UserError(f"{path}: named .gz but not gzip'd; compress it with gzip, or rename it")
         else:
             yield stream

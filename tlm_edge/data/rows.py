@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tlm_edge.data.fewrel import instances, is_fewrel
-from tlm_edge.data.lines import MAX_LINE_BYTES, read_lines, read_text
+from tlm_edge.data.lines import MAX_LINE_BYTES, read_lines, read_text, suffix
 from tlm_edge.runtime.errors import UserError
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -26,11 +26,6 @@ class Row:
     cells: Mapping[str, Any]
     #: ``file, line 12`` or ``file, row 12``, for messages.
     place: str
-
-
-def suffix(file: Path) -> str:
-    """The ending of a file's name in lower case, a ``.gz`` left out of account."""
-    return (file.with_suffix("") if file.suffix.lower() == ".gz" else file).suffix.lower()
 
 
 def read_rows(file: Path, columns: Sequence[str] = ()) -> Iterator[Row]:

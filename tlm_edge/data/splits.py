@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlm_edge.data import hub
-from tlm_edge.data.rows import SUFFIXES, Row, read_rows, suffix
+from tlm_edge.data.lines import suffix
+from tlm_edge.data.rows import SUFFIXES, Row, read_rows
 from tlm_edge.runtime.errors import UserError
 
 #: The splits of a task, and the names that files and hub datasets give them.

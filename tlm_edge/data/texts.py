@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tlm_edge.data.lines import MAX_LINE_BYTES, decode, read_lines
-from tlm_edge.data.rows import SUFFIXES, read_rows, suffix
+from tlm_edge.data.lines import MAX_LINE_BYTES, decode, read_lines, suffix
+from tlm_edge.data.rows import SUFFIXES, read_rows
 from tlm_edge.runtime.errors import UserError
 
 _TEXT = "text"

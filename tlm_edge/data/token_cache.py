@@ -6,10 +6,11 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 
 from tlm_edge.data import corpus, hub
@@ -33,6 +34,9 @@ CACHE_VARIABLE = "TLM_EDGE_CACHE"
 _FORMAT = 1
 # Characters of text handed to a thread at once: enough to hide the hand-over, little enough to hold several.
 _BATCH_CHARACTERS = 256 * 1024
+# English has four to five; texts with more are encoded whole after all.
+_CHARACTERS_PER_TOKEN = 8
+_WHITE_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,13 @@ def load_token_cache(
             if cache is None:
                 for interrupted in root.glob(f".{key}.*"):
                     shutil.rmtree(interrupted, ignore_errors=True)
-                with new_folder(folder, force=True) as unfinished:
-                    texts = corpus.documents(sources, articles)
-                    _tokenize(texts, tokenizer, unfinished, first_tokens, workers or os.cpu_count() or 1)
+                with (
+                    new_folder(folder, force=True) as unfinished,
+                    _progress(resolved) as progress,
+                    _own_threads_only(),
+                ):
+                    texts = corpus.documents(sources, articles, on_read=progress.read)
+                    _tokenize(texts, tokenizer, unfinished, first_tokens, workers or os.cpu_count() or 1, progress)
                 cache = _open(folder)
     if cache is None:
         raise UserError(f"{folder}: the token cache changed while it was made; delete it and try again")
@@ -120,32 +128,55 @@ def _open(folder: Path) -> TokenCache | None:
     return TokenCache(tokens, starts, folder)
 
 
-def _tokenize(texts: Iterable[str], tokenizer: Tokenizer, folder: Path, first_tokens: int | None, workers: int) -> None:
+def _tokenize(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    folder: Path,
+    first_tokens: int | None,
+    workers: int,
+    progress: _Progress,
+) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32)
 
     def encode(batch: list[str]) -> list[np.ndarray]:
-        encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-        return [np.array(encoding.ids[:first_tokens], dtype=dtype) for encoding in encodings]
+        return [np.array(ids, dtype=dtype) for ids in _encode(tokenizer, batch, first_tokens)]
 
     total, count = 0, 0
     with (
         (folder / "tokens.bin").open("wb") as tokens_file,
         (folder / "starts.bin").open("wb") as starts_file,
-        _progress() as progress,
     ):
         starts_file.write(np.int64(0).tobytes())
-        task = progress.add_task("tokenising", total=None)
         for batch in _in_order(encode, _batches(texts), workers):
             lengths = np.array([len(ids) for ids in batch], dtype=np.int64)
             tokens_file.write(np.concatenate(batch).tobytes())
             starts_file.write((total + np.cumsum(lengths)).tobytes())
             total += int(lengths.sum())
             count += len(batch)
-            progress.update(task, description=f"tokenising: {count:,} documents, {total:,} tokens")
+            progress.tell(f"tokenising: {count:,} documents, {total:,} tokens")
     if total == 0:
         raise UserError("the corpus has no tokens: the tokenizer keeps nothing of its text")
     content = {"documents": count, "tokens": total, "dtype": dtype.name}
     (folder / "size.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], first_tokens: int | None) -> list[list[int]]:
+    """Token ids of each text without special tokens, ``first_tokens`` at most."""
+    beginnings = texts if first_tokens is None else [_beginning(text, first_tokens) for text in texts]
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch_fast(beginnings, add_special_tokens=False)]
+    if first_tokens is None:
+        return encoded
+    short = [i for i, ids in enumerate(encoded) if len(ids) < first_tokens and len(beginnings[i]) < len(texts[i])]
+    whole = tokenizer.encode_batch_fast([texts[i] for i in short], add_special_tokens=False)
+    for i, encoding in zip(short, whole, strict=True):
+        encoded[i] = encoding.ids
+    return [ids[:first_tokens] for ids in encoded]
+
+
+def _beginning(text: str, first_tokens: int) -> str:
+    """So much of a text that it hardly has fewer tokens, cut before white space, where no token is cut with it."""
+    cut = _WHITE_SPACE.search(text, first_tokens * _CHARACTERS_PER_TOKEN)
+    return text if cut is None else text[: cut.start()]
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -161,7 +192,9 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _in_order(encode, batches: Iterable[list[str]], workers: int) -> Iterator[list[np.ndarray]]:  # type: ignore[no-untyped-def]
+def _in_order(
+    encode: Callable[[list[str]], list[np.ndarray]], batches: Iterable[list[str]], workers: int
+) -> Iterator[list[np.ndarray]]:
     """Encode batches in ``workers`` threads, yielding results in order and holding a few batches at most."""
     pending: deque[Future[list[np.ndarray]]] = deque()
     with ThreadPoolExecutor(workers) as threads:
@@ -191,13 +224,40 @@ def _write_errors(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+@contextmanager
+def _own_threads_only() -> Iterator[None]:
+    """Keep the library from starting a thread a core for every one of ours."""
+    variable = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(variable)
+    os.environ[variable] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """A bar on the terminal over the bytes of a corpus' files."""
+
+    bar: Progress
+    task: TaskID
+
+    def read(self, size: int) -> None:
+        self.bar.advance(self.task, size)
+
+    def tell(self, what: str) -> None:
+        self.bar.update(self.task, description=what)
+
+
+@contextmanager
+def _progress(sources: Sequence[corpus.Source]) -> Iterator[_Progress]:
+    sizes = [source.stat().st_size for source in sources if isinstance(source, Path)]
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        # How much a hub dataset holds is not known beforehand.
+        total = sum(sizes) if len(sizes) == len(sources) else None
+        yield _Progress(bar, bar.add_task("tokenising", total=total))

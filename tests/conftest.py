@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# One thread a process, before any library reads it: the tests run in parallel and are to repeat exactly.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+# Help texts and tables come out alike in every terminal.
+os.environ.update(COLUMNS="100", NO_COLOR="1", TERM="dumb")
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from tlm_edge import __version__
 from tlm_edge.cli import data, tokenizer
 from tlm_edge.cli.bench import bench
 from tlm_edge.cli.devices import devices
@@ -14,18 +16,28 @@ from tlm_edge.cli.evaluate import evaluate
 from tlm_edge.cli.export import export
 from tlm_edge.cli.finetune import finetune
 from tlm_edge.cli.inspect import inspect
+from tlm_edge.cli.outcome import run
 from tlm_edge.cli.predict import predict
+from tlm_edge.cli.quickstart import quickstart
 from tlm_edge.cli.report import report
 from tlm_edge.cli.verify import verify
-from tlm_edge.runtime.errors import UserError
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tlm-edge {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="tlm-edge",
-    help="Tiny text classifiers for edge devices: train, build committees, export, verify, benchmark.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: Rich would take three times as long to print it
+    context_settings={"max_content_width": 120},
 )
+app.command()(quickstart)
 app.command()(bench)
 app.command()(report)
 app.command()(devices)
@@ -40,10 +52,15 @@ app.command()(evaluate)
 app.command()(predict)
 
 
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Tiny text classifiers for edge devices: train, build committees, export, verify, benchmark."""
+
+
 def main() -> None:
     """Run the command line: exit 0 when done, 2 on the user's mistake, 1 on a fault of ours."""
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run(app))

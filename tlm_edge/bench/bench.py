@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlm_edge.bench.assemble import now
-from tlm_edge.bench.devices import open_device
+from tlm_edge.bench.devices import Device, open_device
 from tlm_edge.bench.inputs import Input, open_input
 from tlm_edge.bench.plan import JOURNAL_FILE, PLAN_FILE, DataSource, Entry, Plan, read_plan, write_plan
 from tlm_edge.bench.protocol import profile_named
@@ -78,6 +78,7 @@ def begin(
     or if ``folder`` holds anything and ``force`` is false.
     """
     profile_named(settings.profile)
+    device = open_device(settings.device)
     texts = _texts(settings.source, inputs)
     source = settings.source or data_source(texts.data)
     plan = Plan(
@@ -94,7 +95,7 @@ def begin(
     )
     _clear(folder, force=force)
     write_plan(folder, plan)
-    return _run(plan, inputs, texts, folder, progress)
+    return _run(plan, inputs, device, texts, folder, progress)
 
 
 def resume(folder: Path, progress: Progress) -> Result:
@@ -116,15 +117,16 @@ def resume(folder: Path, progress: Progress) -> Result:
     texts = _texts(None if shipped else plan.source, inputs)
     if texts.sha256 != plan.source.sha256:
         raise UserError(f"{plan.source.data} has changed since the benchmark began: start it anew")
-    return _run(plan, inputs, texts, folder, progress)
+    return _run(plan, inputs, open_device(plan.device), texts, folder, progress)
 
 
-def _run(plan: Plan, inputs: Sequence[Input], texts: BenchTexts, folder: Path, progress: Progress) -> Result:
+def _run(
+    plan: Plan, inputs: Sequence[Input], device: Device, texts: BenchTexts, folder: Path, progress: Progress
+) -> Result:
     by_path = {str(one.path.resolve()): one.bundle for one in inputs}
     bundles = {entry.id: by_path[entry.bundle] for entry in plan.entries}
     # From here on the benchmark can be resumed.
     (folder / JOURNAL_FILE).touch()
-    device = open_device(plan.device)
     try:
         return run_session(plan, bundles, device, texts, folder, reference=References(), progress=progress)
     finally:

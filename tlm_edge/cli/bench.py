@@ -125,8 +125,8 @@ def require_all(faults: dict[str, str]) -> None:
 
 
 @contextmanager
-def shown_progress(console: Console, folder: Path) -> Iterator[Progress]:
-    """A progress bar; when interrupted it tells how to go on."""
+def shown_progress(console: Console, folder: Path | None) -> Iterator[Progress]:
+    """A progress bar; when interrupted it tells how to go on with the benchmark in ``folder``, if one is given."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -151,8 +151,9 @@ def shown_progress(console: Console, folder: Path) -> Iterator[Progress]:
             task = bar.add_task("starting", total=None)
             yield lambda what, done, steps: bar.update(task, description=what, completed=done, total=steps)
     except KeyboardInterrupt:
-        console.print(f"Interrupted. Go on with: tlm-edge bench --resume --out {folder}", soft_wrap=True)
-        raise typer.Exit(130) from None
+        how = "" if folder is None else f" Go on with: tlm-edge bench --resume --out {folder}"
+        console.print(f"Interrupted.{how}", soft_wrap=True)
+        raise
 
 
 def print_records(console: Console, records: Sequence[Record], columns: Sequence[str] = ()) -> None:

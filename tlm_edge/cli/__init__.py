@@ -18,6 +18,7 @@ from tlm_edge.cli.finetune import finetune
 from tlm_edge.cli.inspect import inspect
 from tlm_edge.cli.outcome import run
 from tlm_edge.cli.predict import predict
+from tlm_edge.cli.pretrain import pretrain
 from tlm_edge.cli.quickstart import quickstart
 from tlm_edge.cli.report import report
 from tlm_edge.cli.verify import verify
@@ -47,6 +48,7 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.command()(export)
 app.command()(verify)
 app.command()(inspect)
+app.command()(pretrain)
 app.command()(finetune)
 app.command()(evaluate)
 app.command()(predict)

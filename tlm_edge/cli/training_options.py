@@ -14,6 +14,13 @@ from typing import Annotated, Any
 import typer
 
 
+class OptimizerName(StrEnum):
+    """The optimisers of pre-training."""
+
+    muon = "muon"
+    adamw = "adamw"
+
+
 class Precision(StrEnum):
     """Arithmetic of a training run."""
 
@@ -94,6 +101,52 @@ ResumeOption = Annotated[
 ]
 
 
+CorpusOption = Annotated[
+    list[str],
+    typer.Option(
+        "--corpus",
+        metavar="TEXT",
+        help="Text: a .txt or JSON Lines file (.gz too), a folder, a glob, or a hub name. Repeatable.",
+    ),
+]
+ArchOption = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="ARCH", help="bert-1, bert-6, bert-1-conv2, or one of the paper's paper-… sizes."),
+]
+ArticlesOption = Annotated[
+    int | None,
+    typer.Option("--articles", min=1, metavar="N", help="Only so many documents, drawn as the paper draws them."),
+]
+FirstTokensOption = Annotated[
+    int | None, typer.Option("--first-tokens", min=1, metavar="N", help="Only the first tokens of each document.")
+]
+MaxTokensOption = Annotated[
+    float | None, typer.Option("--max-tokens", min=1, metavar="N", help="Stop after so many tokens (1e8 will do).")
+]
+MaxStepsOption = Annotated[
+    int | None, typer.Option("--max-steps", min=1, metavar="N", help="Stop after so many optimiser steps.")
+]
+MaxMinutesOption = Annotated[
+    float | None, typer.Option("--max-minutes", min=0.001, metavar="N", help="Stop after so many minutes of training.")
+]
+BlocksOption = Annotated[
+    int, typer.Option("--batch-size", min=1, metavar="N", help="Blocks an optimiser step, over all processes.")
+]
+AccumulationOption = Annotated[
+    int, typer.Option("--gradient-accumulation", min=1, metavar="N", help="Parts a batch is computed in.")
+]
+PretrainLearningRateOption = Annotated[
+    float, typer.Option("--learning-rate", min=1e-9, metavar="X", help="Peak learning rate of AdamW.")
+]
+MuonLearningRateOption = Annotated[
+    float, typer.Option("--muon-learning-rate", min=1e-9, metavar="X", help="Peak learning rate of Muon.")
+]
+OptimizerOption = Annotated[
+    OptimizerName, typer.Option("--optimizer", help="muon moves the layers' matrices by Muon, the rest by AdamW.")
+]
+CompileOption = Annotated[bool, typer.Option("--compile", help="Compile the model (a minute first; pays on GPUs).")]
+
+
 def begin(threads: int | None) -> None:
     """Check that training can run here, and set the number of threads to compute with."""
     from tlm_edge.extras import require_extra
@@ -122,6 +175,17 @@ def resumable() -> Iterator[None]:
 def is_main_process() -> bool:
     """Whether this is the one process that speaks, of several started by torchrun."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def print_pretrain_result(out: Path, done: dict[str, Any]) -> None:
+    """Print how a pre-training run ended and where its checkpoint lies."""
+    if not is_main_process():
+        return
+    result = done["result"]
+    loss = result["validation_loss"]
+    measured = "no held-out loss, the corpus is too small" if loss is None else f"held-out loss {loss:.4f}"
+    print(f"{out}: {result['tokens']:,} tokens in {result['steps']:,} steps, {result['seconds']:.0f} s; {measured}")
+    print(f"next: tlm-edge finetune {out} --data DATA --out DIR")
 
 
 def print_finetune_result(out: Path, done: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ from tlm_edge.training.run import (
     read_log,
 )
 from tlm_edge.training.state import stored_step
+from tlm_edge.training.tokens import special_id, special_ids
 
 
 @dataclass(frozen=True)
@@ -172,18 +173,9 @@ def _add_markers(tokenizer: Tokenizer, task: Task) -> tuple[int, ...]:
     return tuple(tokenizer.token_to_id(marker) for marker in task.markers if not marker.startswith("[/"))
 
 
-def special_id(tokenizer: Tokenizer, token: str, source: Path) -> int:
-    """The id of a special token. Raises ``UserError`` if the tokenizer lacks it."""
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise UserError(f"{source}: the tokenizer has no {token}: only BERT-like tokenizers can be trained with")
-    return int(number)
-
-
 def _token_ids(tokenizer: Tokenizer, source: Path) -> FinetuneTokenIds:
-    special = tuple(number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special)
-    named = tuple(special_id(tokenizer, token, source) for token in ("[PAD]", "[MASK]", "[CLS]", "[SEP]"))
-    return FinetuneTokenIds(named[0], named[1], tuple(sorted({*special, *named})))
+    pad, mask = (special_id(tokenizer, token, source) for token in ("[PAD]", "[MASK]"))
+    return FinetuneTokenIds(pad, mask, special_ids(tokenizer, source))
 
 
 def _config(job: FinetuneJob, tokenizer: Tokenizer, task: Task, markers: tuple[int, ...]) -> EncoderConfig:

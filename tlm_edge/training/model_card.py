@@ -60,6 +60,42 @@ def classifier_card(
     return card(metadata, name, sections)
 
 
+def encoder_card(name: str, config: EncoderConfig, recipe: Mapping[str, Any]) -> str:
+    """The card of a pre-trained encoder; ``recipe`` is the content of its ``training.json``."""
+    result, corpus = recipe["result"], ", ".join(source["name"] for source in recipe["corpus"])
+    metadata: dict[str, Any] = {
+        "library_name": "tlm-edge",
+        "pipeline_tag": "fill-mask",
+        "tags": ["fill-mask", "bert", "tiny", "edge"],
+    }
+    loss = "not measured: the corpus is too small" if result["validation_loss"] is None else result["validation_loss"]
+    seconds = max(result["seconds"], 1e-9)
+    start = "random weights"
+    for kind, words in (("continued_from", "the weights of"), ("grown_from", "the shallower")):
+        start = f"{words} `{recipe[kind]}`" if recipe[kind] else start
+    subset = {key.replace("_", " "): recipe[key] for key in ("articles", "first_tokens") if recipe[key]}
+    training = {
+        "corpus": corpus,
+        **subset,
+        "size of the corpus": f"{recipe['corpus_tokens']:,} tokens in {recipe['corpus_documents']:,} documents",
+        "tokens read": f"{result['tokens']:,}",
+        "held-out loss (nats a guessed token)": f"{loss:.4f}" if isinstance(loss, float) else loss,
+        "time": f"{result['seconds']:,.0f} s on {recipe['environment']['processor']}, "
+        f"{recipe['environment']['threads']} threads ({result['tokens'] / seconds:,.0f} tokens/s)",
+        **{key.replace("_", " "): value for key, value in recipe["settings"]["recipe"].items()},
+    }
+    use = f"To fine-tune: `tlm-edge finetune {name} --data DATA --out DIR`."
+    if config.is_plain:
+        use += " It also loads in `transformers` with `AutoModelForMaskedLM`."
+    sections = [
+        ("", f"{shape(config)} Pre-trained as a masked language model on {corpus}, from {start}."),
+        ("Use", use),
+        ("Training", table(training)),
+        ("", "![Loss over the steps](training.png)\n\nThe full recipe is in `training.json`."),
+    ]
+    return card(metadata, name, sections)
+
+
 def shape(config: EncoderConfig) -> str:
     """One sentence on an encoder's size."""
     layers = f"{config.num_hidden_layers} layer{'s' if config.num_hidden_layers > 1 else ''}"

@@ -52,11 +52,18 @@ def orthogonalized(matrix: Tensor) -> Tensor:
 
 
 def build_optimizers(
-    model: nn.Module, *, name: str, learning_rate: float, muon_learning_rate: float = 0.02, weight_decay: float = 0.01
+    model: nn.Module,
+    *,
+    name: str,
+    learning_rate: float,
+    muon_learning_rate: float = 0.02,
+    weight_decay: float = 0.01,
+    device: torch.device | None = None,
 ) -> list[torch.optim.Optimizer]:
     """One AdamW, and with ``name`` "muon" a Muon for the layers' matrices before it.
 
-    Weight decay is decoupled (Loshchilov and Hutter, arXiv 1711.05101) and spares biases and norms.
+    ``device`` is where the model will be trained, if not where it is now. Weight decay is decoupled (Loshchilov and
+    Hutter, arXiv 1711.05101) and spares biases and norms.
     """
     named = [(path, parameter) for path, parameter in model.named_parameters() if parameter.requires_grad]
     hidden = [p for path, p in named if name == "muon" and ".layers." in path and p.ndim == 2]
@@ -69,7 +76,7 @@ def build_optimizers(
         torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
     ]
     if hidden:
-        muon = torch.optim.Muon if bf16_is_native(hidden[0].device) else Float32Muon
+        muon = torch.optim.Muon if bf16_is_native(device or hidden[0].device) else Float32Muon
         optimizers.insert(0, muon(hidden, lr=muon_learning_rate, weight_decay=weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tlm_edge.modeling.heads import MaskedLanguageModel, set_dropout
+from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.fused_loss import masked_language_model_loss
 from tlm_edge.training.masking import MaskedBatch, mask_tokens
-from tlm_edge.training.optimizer import bf16_is_native, build_optimizers, one_cycle, set_learning_rates
+from tlm_edge.training.optimizer import build_optimizers, one_cycle, set_learning_rates
 from tlm_edge.training.packing import PackedBlocks, shuffled_indices
+from tlm_edge.training.processes import agreed, mixed_precision, shared_seconds, step_seed
 from tlm_edge.training.state import load_state, save_state
 
 #: Blocks kept out of training to measure the loss on, and the share of the corpus they may take at most.
@@ -102,10 +104,13 @@ def pretrain(
     """Train ``model`` in place; keep the state of the run in ``folder`` and continue from it if there is one.
 
     Runs in one process, or in each of several started by torchrun or ``accelerate launch``. The losses are the same
-    for any number of processes that divides the batch, up to the order of float sums.
+    for any number of processes that divides the batch, up to the order of float sums (and dropout, if there is any).
+
+    Raises ``UserError`` if the batch can't be shared evenly, or if the state belongs to another run.
     """
     torch.set_flush_denormal(True)
-    accelerator = Accelerator(mixed_precision=_mixed_precision(recipe.precision))
+    accelerator = Accelerator(mixed_precision=mixed_precision(recipe.precision))
+    _check_batch(recipe, accelerator.num_processes)
     held_out = min(HELD_OUT_BLOCKS, int(len(blocks) * HELD_OUT_SHARE))
     training_blocks = len(blocks) - held_out
     optimizers = build_optimizers(
@@ -114,6 +119,7 @@ def pretrain(
         learning_rate=recipe.learning_rate,
         muon_learning_rate=recipe.muon_learning_rate,
         weight_decay=recipe.weight_decay,
+        device=accelerator.device,
     )
     set_dropout(model, recipe.dropout)
     counters = load_state(folder, model, optimizers) or {"step": 0, "seconds": 0.0}
@@ -121,7 +127,8 @@ def pretrain(
     step, before = int(counters["step"]), float(counters["seconds"])
     tokens_a_step = recipe.batch_size * blocks.length
     started = saved = time.monotonic()
-    reported_at, reported_step, losses = started, step, []
+    reported_at, reported_step = started, step
+    losses: list[float | Tensor] = list(counters.get("losses", []))
     validation_loss: float | None = counters.get("validation_loss")
     wrapped.train()
 
@@ -129,24 +136,30 @@ def pretrain(
         return before + time.monotonic() - started
 
     def state() -> dict[str, Any]:
-        return {"step": step, "seconds": elapsed(), "validation_loss": validation_loss}
+        # Losses not reported yet go along, so that a resumed run reports the same means.
+        pending = [float(loss) for loss in losses]
+        return {"step": step, "seconds": elapsed(), "validation_loss": validation_loss, "losses": pending}
 
-    while (progress := _progress(step, elapsed(), recipe)) < 1.0:
-        factor = one_cycle(progress, recipe.warmup) if step else 1 / max(1.0, recipe.warmup * recipe.max_steps)
+    def progress() -> float:
+        seconds = shared_seconds(accelerator, elapsed()) if recipe.max_minutes else 0.0
+        return run_progress(step, seconds, recipe)
+
+    while (done := progress()) < 1.0:
+        factor = one_cycle(done, recipe.warmup) if step else 1 / max(1.0, recipe.warmup * recipe.max_steps)
         set_learning_rates(optimizers, factor)
         indices = shuffled_indices(step, recipe.batch_size, training_blocks, recipe.seed)
         losses.append(_step(accelerator, wrapped, prepared, blocks.read(indices), ids, recipe, step))
         step += 1
-        if step % report_every == 0:
+        if step % report_every == 0 or step == recipe.max_steps:
             now = time.monotonic()
             if step % validate_every == 0:
                 validation_loss = _validate(model, accelerator, blocks, held_out, ids, recipe)
             rate = (step - reported_step) * tokens_a_step / (now - reported_at)
-            mean = float(np.mean([loss.item() for loss in losses]))
+            mean = sum(float(loss) for loss in losses) / len(losses)
             measured = validation_loss if step % validate_every == 0 else None
             report(Progress(step, step * tokens_a_step, mean, _peak(optimizers), elapsed(), rate, measured))
             reported_at, reported_step, losses = time.monotonic(), step, []
-        stop = _agreed(accelerator, interrupted())
+        stop = agreed(accelerator, interrupted())
         if accelerator.is_main_process and (stop or time.monotonic() - saved > save_every_seconds):
             save_state(folder, model, optimizers, state())
             saved = time.monotonic()
@@ -181,6 +194,7 @@ def _step(
 ) -> Tensor:
     """One optimiser step on ``batch`` (batch, length); the mean loss over all processes."""
     masked = _mask(batch, ids, recipe, np.random.default_rng([recipe.seed, step, 2]))
+    torch.manual_seed(step_seed(recipe.seed, step, accelerator.process_index))
     total = torch.zeros((), device=accelerator.device)
     parts = list(_shares(masked, accelerator, recipe.gradient_accumulation))
     for number, (input_ids, rows, targets) in enumerate(parts):
@@ -253,24 +267,20 @@ def _mask(
     )
 
 
-def _progress(step: int, seconds: float, recipe: PretrainRecipe) -> float:
+def run_progress(step: int, seconds: float, recipe: PretrainRecipe) -> float:
+    """How much of the run is done, 0 … 1, by steps or by time, whichever is further."""
     timed = seconds / (60 * recipe.max_minutes) if recipe.max_minutes else 0.0
     return max(step / recipe.max_steps, timed)
 
 
+def _check_batch(recipe: PretrainRecipe, processes: int) -> None:
+    parts = processes * recipe.gradient_accumulation
+    if recipe.batch_size % parts:
+        raise UserError(
+            f"--batch-size {recipe.batch_size} can't be shared evenly by {processes} processes with "
+            f"{recipe.gradient_accumulation} accumulation steps: choose a multiple of {parts}"
+        )
+
+
 def _peak(optimizers: list[torch.optim.Optimizer]) -> float:
     return float(optimizers[-1].param_groups[0]["lr"])
-
-
-def _agreed(accelerator: Accelerator, stop: bool) -> bool:
-    """Whether any process wants to stop: all must leave the loop at the same step."""
-    if accelerator.num_processes == 1:
-        return stop
-    return bool(accelerator.reduce(torch.tensor(float(stop), device=accelerator.device), "sum").item())
-
-
-def _mixed_precision(precision: str) -> str:
-    if precision == "auto":
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        precision = "bf16" if bf16_is_native(device) else "fp32"
-    return "bf16" if precision == "bf16" else "no"

@@ -24,6 +24,14 @@ def agreed(accelerator: Accelerator, stop: bool) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(stop), device=accelerator.device), "sum").item())
 
 
+def shared_seconds(accelerator: Accelerator, seconds: float) -> float:
+    """The main process' ``seconds``: clocks differ, but all must follow one schedule."""
+    if accelerator.num_processes == 1:
+        return seconds
+    mine = seconds if accelerator.is_main_process else 0.0
+    return float(accelerator.reduce(torch.tensor(mine, device=accelerator.device), "sum").item())
+
+
 def step_seed(seed: int, step: int, process: int) -> int:
     """The seed of PyTorch's generator (dropout) for one step of one process.
 

@@ -45,8 +45,13 @@ lock: $(BOOTSTRAPPED) ## Renew requirements.lock from pyproject.toml (ARGS=--upg
 docs: setup ## Renew docs/cli.md from the commands' own help
 	$(BIN)/python docs/write_cli.py
 
+benchmarks: setup ## Measure everything in benchmarks/ again (hours; needs the data sets of benchmarks/README.md)
+	@for script in $$(grep -l __main__ benchmarks/*.py); do \
+	  echo "benchmarks: $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
+	done
+
 wheel: setup ## Build the wheel and the source archive into dist/
-	$(BIN)/uv build --quiet --no-build-isolation --out-dir dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --out-dir dist
 	@ls -l dist
 
 clean: ## Remove .venv, build results and caches

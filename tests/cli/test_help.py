@@ -15,7 +15,7 @@ PATHS = list(command_paths(typer.main.get_command(app)))
 
 # What takes longer to import than the 0.3 s that a help text may take, or belongs to an extra.
 HEAVY = {
-    "accelerate", "ai_edge_litert", "ai_edge_quantizer", "datasets", "executorch", "huggingface_hub", "jax",
+    "accelerate", "ai_edge_litert", "ai_edge_quantizer", "datasets", "executorch", "huggingface_hub", "jax", "jinja2",
     "litert_torch", "matplotlib", "numpy", "onnx", "onnxruntime", "optimum", "pandas", "pyarrow", "pydantic",
     "safetensors", "scipy", "sklearn", "tokenizers", "torch", "torchao", "transformers",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tlm_edge import __version__
-from tlm_edge.cli import data, tokenizer
+from tlm_edge.cli import committee, data, tokenizer
 from tlm_edge.cli.bench import bench
 from tlm_edge.cli.devices import devices
 from tlm_edge.cli.doctor import doctor
@@ -45,6 +45,7 @@ app.command()(devices)
 app.command()(doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(committee.app, name="committee")
 app.command()(export)
 app.command()(verify)
 app.command()(inspect)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,8 +66,9 @@ def finetune(
         raise UserError("name the CHECKPOINT to start from, or give --from-scratch ARCH, one of the two")
     training.begin(threads)
     from tlm_edge.shipped import resolve_model
+    from tlm_edge.training.classification import FinetuneJob, scratch_config
     from tlm_edge.training.finetune import FinetuneRecipe
-    from tlm_edge.training.finetune_job import FinetuneJob, run_finetune, scratch_config
+    from tlm_edge.training.finetune_job import run_finetune
 
     scratch, tokenizer_path = None, None
     if from_scratch is not None:
@@ -90,7 +90,7 @@ def finetune(
     )
     job = FinetuneJob(
         data=tuple(data),
-        out=Path(out),
+        out=out,
         recipe=recipe,
         checkpoint=None if checkpoint is None else resolve_model(checkpoint),
         scratch=scratch,

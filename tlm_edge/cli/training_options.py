@@ -109,6 +109,10 @@ CorpusOption = Annotated[
         help="Text: a .txt or JSON Lines file (.gz too), a folder, a glob, or a hub name. Repeatable.",
     ),
 ]
+OptionalCorpusOption = Annotated[
+    list[str] | None,
+    typer.Option("--corpus", metavar="TEXT", help="Text to pre-train an encoder on for each member. Repeatable."),
+]
 ArchOption = Annotated[
     str | None,
     typer.Option("--arch", metavar="ARCH", help="bert-1, bert-6, bert-1-conv2, or one of the paper's paper-… sizes."),
@@ -201,3 +205,17 @@ def print_finetune_result(out: Path, done: dict[str, Any]) -> None:
             )
     print(f"{out}: epoch {result['best_epoch']} of {result['epochs']} kept, {result['seconds']:.0f} s")
     print(f"next: tlm-edge predict {out} TEXT, or tlm-edge export --target onnx {out}")
+
+
+def print_committee_result(out: Path, done: dict[str, Any], encoders: Path | None) -> None:
+    """Print the scores of a trained committee beside its members' and where it lies."""
+    if not is_main_process():
+        return
+    for split, scored in done["result"].items():
+        together, single = scored["committee"], [member["accuracy"] for member in scored["members"]]
+        members = ", ".join(f"{accuracy:.4f}" for accuracy in single)
+        print(f"{split:<10} accuracy {together['accuracy']:.4f}  (members {members}; {together['n']:,} rows)")
+    if encoders is not None:
+        print(f"{encoders}: the pre-trained encoders")
+    print(f"{out}: a committee of {done['settings']['members']}")
+    print(f"next: tlm-edge evaluate {out} --data DATA, or tlm-edge export --target onnx {out}")

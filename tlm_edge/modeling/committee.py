@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tlm_edge.files import new_folder, sha256_file
+from tlm_edge.files import new_folder, sha256_file, write_json
 from tlm_edge.modeling.checkpoint import TOKENIZER_FILES, load_classifier
 from tlm_edge.modeling.config import read_config
 from tlm_edge.modeling.heads import SequenceClassifier
@@ -75,8 +76,15 @@ def load_committee(folder: Path) -> Committee:
     return Committee(folder, members, members[0].config.labels)
 
 
-def build_committee(members: Sequence[Path], out: Path, *, card: str = "", force: bool = False) -> None:
-    """Copy member checkpoints into a committee folder.
+def build_committee(
+    members: Sequence[Path],
+    out: Path,
+    *,
+    card: str = "",
+    recipe: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> None:
+    """Copy member checkpoints into a committee folder; ``recipe`` becomes its ``training.json``.
 
     Raises ``UserError`` when there are fewer than two, one is a committee, or labels or tokenizers differ.
     """
@@ -96,6 +104,8 @@ def build_committee(members: Sequence[Path], out: Path, *, card: str = "", force
                 shutil.copyfile(members[0] / name, folder / name)
         content = {"schema_version": 1, "vote": "mean-softmax", "members": names}
         (folder / COMMITTEE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if recipe is not None:
+            write_json(folder / "training.json", recipe)
         (folder / "README.md").write_text(card or _card(members), encoding="utf-8")
 
 
@@ -106,9 +116,9 @@ def check_members(members: Sequence[Path], *, tokenizer_folder: Path | None = No
     """
     first = read_config(members[0])
     if tokenizer_folder is None:
-        digests = {member: _tokenizer_digest(member) for member in members}
+        digests = {member: tokenizer_digest(member) for member in members}
     else:
-        digests = dict.fromkeys(members, _tokenizer_digest(tokenizer_folder))
+        digests = dict.fromkeys(members, tokenizer_digest(tokenizer_folder))
     for member in members:
         config = read_config(member)
         if config.labels != first.labels:
@@ -122,7 +132,8 @@ def check_members(members: Sequence[Path], *, tokenizer_folder: Path | None = No
             )
 
 
-def _tokenizer_digest(folder: Path) -> str:
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 of a folder's tokenizer. Raises ``UserError`` if it has none."""
     for name in ("tokenizer.json", "vocab.txt"):
         if (folder / name).is_file():
             return sha256_file(folder / name)

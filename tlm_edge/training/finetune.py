@@ -179,11 +179,19 @@ def finetune(
     return FinetuneResult(counters.step, epochs, best_epoch, counters.tokens, clock.elapsed(), scores, finished=True)
 
 
-@torch.no_grad()
 def evaluate_examples(
     model: SequenceClassifier, examples: EncodedExamples, pad_token_id: int, accelerator: Accelerator | None = None
 ) -> ClassificationMetrics:
-    """Score ``model`` on ``examples`` in float32; several processes share the rows and all get the same answer."""
+    """Score ``model`` on ``examples``; several processes share the rows and all get the same answer."""
+    probabilities = example_probabilities(model, examples, pad_token_id, accelerator)
+    return classification_metrics(probabilities, examples.labels, model.config.labels)
+
+
+@torch.no_grad()
+def example_probabilities(
+    model: SequenceClassifier, examples: EncodedExamples, pad_token_id: int, accelerator: Accelerator | None = None
+) -> NDArray[np.float32]:
+    """Probabilities (rows, labels) in float32, without dropout, rows in the order of ``examples``."""
     rank, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     device = next(model.parameters()).device
     was_training = model.training
@@ -196,7 +204,8 @@ def evaluate_examples(
     model.train(was_training)
     if accelerator and processes > 1:
         probabilities = accelerator.reduce(probabilities, "sum")
-    return classification_metrics(probabilities.cpu().numpy(), examples.labels, model.config.labels)
+    result: NDArray[np.float32] = probabilities.cpu().numpy()
+    return result
 
 
 def _save(

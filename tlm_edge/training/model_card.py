@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from tlm_edge.modeling.config import EncoderConfig
+from tlm_edge.modeling.config import EncoderConfig, read_config
 from tlm_edge.training.metrics import ClassificationMetrics
 
 #: Labels up to which the whole confusion matrix is shown.
@@ -94,6 +95,47 @@ def encoder_card(name: str, config: EncoderConfig, recipe: Mapping[str, Any]) ->
         ("", "![Loss over the steps](training.png)\n\nThe full recipe is in `training.json`."),
     ]
     return card(metadata, name, sections)
+
+
+def committee_card(
+    name: str,
+    members: Sequence[Path],
+    measured: Mapping[str, tuple[ClassificationMetrics, Sequence[ClassificationMetrics]]],
+) -> str:
+    """The card of a committee of member checkpoints.
+
+    ``measured`` has by split the scores of the committee and of each member on the same rows.
+    """
+    configs = [read_config(member) for member in members]
+    metadata: dict[str, Any] = {
+        "library_name": "tlm-edge",
+        "pipeline_tag": "text-classification",
+        "tags": ["text-classification", "bert", "tiny", "edge", "committee"],
+        "metrics": ["accuracy", "f1"],
+    }
+    about = (
+        f"A soft committee of {len(members)}: its probabilities are the mean of the members' softmax outputs "
+        "(Gross et al., *Tiny language models*, arXiv 2507.14871). "
+        f"{len(configs[0].labels)} labels ({_shortened(configs[0].labels)})."
+    )
+    lines = [f"- `members/{number:02d}`: {shape(config)}" for number, config in enumerate(configs)]
+    use = f'```python\nimport tlm_edge\n\nprint(tlm_edge.load("{name}").predict(["…"]))\n```'
+    sections = [("", about), ("Use", use), ("Members", "\n".join(lines) + "\n\nEach has a model card of its own.")]
+    notes = {
+        "test": "Never trained nor chosen on.",
+        "validation": "Held out of the training of every member, but their epochs were chosen on these rows.",
+    }
+    for split in sorted(measured):
+        together, single = measured[split]
+        rows = ["| | accuracy | macro-F1 |", "|---|---|---|", _score_row("committee", together)]
+        rows += [_score_row(f"member {number:02d}", one) for number, one in enumerate(single)]
+        text = f"{notes.get(split, '')}\n\n" + "\n".join(rows) + f"\n\n{scores(together)}"
+        sections.append((split.capitalize(), text))
+    return card(metadata, name, sections)
+
+
+def _score_row(name: str, metrics: ClassificationMetrics) -> str:
+    return f"| {name} | {metrics.accuracy:.4f} | {metrics.macro_f1:.4f} |"
 
 
 def shape(config: EncoderConfig) -> str:

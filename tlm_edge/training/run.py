@@ -72,7 +72,7 @@ def open_run(out: Path, settings: Mapping[str, Any], *, resume: bool, force: boo
     check_out(out, resume=resume, force=force)
     with _locked(work):
         if resume and (work / _START).is_file():
-            _check_settings(work, json.loads(json.dumps(settings)))
+            _check_settings(work, _read_start(work)["settings"], settings)
         else:
             _empty(work)
             write_json(work / _START, {"force": force, "settings": settings})
@@ -101,15 +101,19 @@ def close_run(run: RunFolder) -> None:
 
 
 def finished_result(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The result of a finished run at ``out`` that had these settings, None if there is none."""
+    """What ``training.json`` tells of a finished run at ``out``; None if it is not finished.
+
+    Raises ``UserError``, naming what differs, if it was made with other settings.
+    """
+    if work_folder(out).exists() or not (out / RECIPE).is_file():
+        return None
     try:
-        content = json.loads((out / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict):
-        return None
-    same = not work_folder(out).exists() and content.get("settings") == json.loads(json.dumps(settings))
-    return content if same else None
+        content: dict[str, Any] = json.loads((out / RECIPE).read_text(encoding="utf-8"))
+        before = dict(content["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{out / RECIPE} can't be read ({error}): make it afresh with --force") from error
+    _check_settings(out, before, settings)
+    return content
 
 
 @contextmanager
@@ -144,12 +148,20 @@ def _read_start(work: Path) -> dict[str, Any]:
         raise UserError(f"{path} can't be read ({error}): start the run afresh with --force") from error
 
 
-def _check_settings(work: Path, settings: dict[str, Any]) -> None:
-    before = _read_start(work)["settings"]
-    changed = sorted(key for key in before.keys() | settings.keys() if before.get(key) != settings.get(key))
+def _check_settings(folder: Path, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    now = json.loads(json.dumps(settings))
+    changed = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            changed += [f"{name} was {_shown(old.get(name))}, now {_shown(new.get(name))}" for name in names]
+        elif old != new:
+            changed.append(f"{key} was {_shown(old)}, now {_shown(new)}")
     if changed:
-        told = "; ".join(f"{key} was {_shown(before.get(key))}, now {_shown(settings.get(key))}" for key in changed)
-        raise UserError(f"{work} was started with other settings ({told}): repeat them, or start with --force")
+        raise UserError(
+            f"{folder} was made with other settings ({'; '.join(changed)}): repeat them, or start afresh with --force"
+        )
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,181 @@
+"""``tlm-edge committee``: several small classifiers that vote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlm_edge.cli import training_options as training
+from tlm_edge.cli.options import (
+    ColumnsOption,
+    ForceOption,
+    LabelColumnOption,
+    OutOption,
+    SeedOption,
+    TextColumnOption,
+    ThreadsOption,
+)
+from tlm_edge.runtime.errors import UserError
+
+app = typer.Typer(help="Build a committee from checkpoints, or train its members.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    members: Annotated[list[str], typer.Argument(metavar="MEMBER…", help="Two or more fine-tuned checkpoints.")],
+    out: OutOption,
+    force: ForceOption = False,
+) -> None:
+    """Build a committee from fine-tuned checkpoints that share labels and tokenizer."""
+    training.begin(None)
+    from tlm_edge.modeling.committee import build_committee
+    from tlm_edge.shipped import resolve_model
+
+    build_committee([resolve_model(member) for member in members], out, force=force)
+    print(f"{out}: a committee of {len(members)}")
+    print(f"next: tlm-edge evaluate {out} --data DATA, or tlm-edge export --target onnx {out}")
+
+
+@app.command()
+def train(
+    data: training.TrainingDataOption,
+    out: OutOption,
+    members: Annotated[int, typer.Option("--members", min=2, metavar="N", help="Members to train.")] = 4,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="CHECKPOINT",
+            help="A pre-trained encoder to start from; repeat it to give members different ones, in turn.",
+        ),
+    ] = None,
+    arch: training.ArchOption = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", metavar="DIR", help="The tokenizer of new encoders.")
+    ] = None,
+    hidden_size: training.HiddenSizeOption = None,
+    heads: training.HeadsOption = None,
+    layers: training.LayersOption = None,
+    corpus: training.OptionalCorpusOption = None,
+    encoders_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoders-out", metavar="DIR", help="Where encoders pre-trained here are kept; DIR-encoders if not given."
+        ),
+    ] = None,
+    articles: training.ArticlesOption = None,
+    first_tokens: training.FirstTokensOption = None,
+    max_tokens: training.MaxTokensOption = None,
+    max_steps: training.MaxStepsOption = None,
+    max_minutes: training.MaxMinutesOption = None,
+    pretrain_batch_size: Annotated[
+        int, typer.Option("--pretrain-batch-size", min=1, metavar="N", help="Blocks a step of pre-training.")
+    ] = 64,
+    gradient_accumulation: training.AccumulationOption = 1,
+    pretrain_learning_rate: Annotated[
+        float, typer.Option("--pretrain-learning-rate", min=1e-9, metavar="X", help="Peak of AdamW in pre-training.")
+    ] = 2e-3,
+    muon_learning_rate: training.MuonLearningRateOption = 0.02,
+    optimizer: training.OptimizerOption = training.OptimizerName.muon,
+    compile_model: training.CompileOption = False,
+    epochs: training.EpochsOption = 3,
+    learning_rate: training.FinetuneLearningRateOption = 5e-4,
+    batch_size: training.FinetuneBatchSizeOption = 32,
+    dropout: training.DropoutOption = 0.1,
+    mask_probability: training.MaskProbabilityOption = 0.15,
+    label_smoothing: training.LabelSmoothingOption = 0.0,
+    class_balance: training.ClassBalanceOption = False,
+    validation_share: training.ValidationShareOption = 0.1,
+    patience: training.PatienceOption = 3,
+    max_length: training.MaxLengthOption = None,
+    precision: training.PrecisionOption = training.Precision.auto,
+    test_data: training.TestDataOption = None,
+    text_column: TextColumnOption = None,
+    label_column: LabelColumnOption = None,
+    columns: ColumnsOption = None,
+    half: training.HalfOption = False,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = None,
+    resume: training.ResumeOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Train the members of a committee, with seeds that count up from --seed, and build it.
+
+    Members start from --encoder; or, with --corpus, --arch and --tokenizer, each from an encoder pre-trained for it
+    (until --max-tokens, --max-steps or --max-minutes, a member); or, with --arch and --tokenizer alone, from scratch.
+    --resume goes on with the member that was interrupted.
+    """
+    if bool(encoder) == bool(arch):
+        raise UserError("give --encoder CHECKPOINT, or --arch ARCH with --tokenizer, one of the two")
+    if corpus and not arch:
+        raise UserError("--corpus pre-trains new encoders: give --arch and --tokenizer with it, and no --encoder")
+    if arch and tokenizer is None:
+        raise UserError("--arch needs --tokenizer: a folder made with tlm-edge tokenizer train")
+    training.begin(threads)
+    from tlm_edge.shipped import resolve_model
+    from tlm_edge.training.classification import FinetuneJob, scratch_config
+    from tlm_edge.training.committee_training import CommitteeJob, run_committee
+    from tlm_edge.training.finetune import FinetuneRecipe
+    from tlm_edge.training.pretrain import PretrainRecipe
+    from tlm_edge.training.pretrain_job import EncoderSizes, Limits, PretrainJob
+
+    encoders = tuple(resolve_model(name) for name in encoder or ())
+    tokenizer_path = resolve_model(tokenizer) if tokenizer else None
+    scratch = None
+    if arch and tokenizer_path:
+        scratch = scratch_config(arch, tokenizer_path, hidden_size=hidden_size, heads=heads, layers=layers)
+    finetune = FinetuneJob(
+        data=tuple(data),
+        out=out,
+        recipe=FinetuneRecipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            dropout=dropout,
+            mask_probability=mask_probability,
+            label_smoothing=label_smoothing,
+            class_balance=class_balance,
+            patience=patience,
+            seed=seed,
+            precision=precision.value,
+        ),
+        scratch=scratch,
+        tokenizer=tokenizer_path,
+        test_data=test_data,
+        text_columns=tuple(text_column or ()),
+        label_column=label_column,
+        columns=tuple(columns.split(",")) if columns else (),
+        max_length=max_length,
+        validation_share=validation_share,
+        half=half,
+    )
+    pretrain = None
+    if corpus and arch:
+        tokens = None if max_tokens is None else int(max_tokens)
+        pretrain = PretrainJob(
+            corpus=tuple(corpus),
+            out=out,
+            recipe=PretrainRecipe(
+                max_steps=1,
+                batch_size=pretrain_batch_size,
+                gradient_accumulation=gradient_accumulation,
+                learning_rate=pretrain_learning_rate,
+                muon_learning_rate=muon_learning_rate,
+                optimizer=optimizer.value,
+                seed=seed,
+                precision=precision.value,
+                compile=compile_model,
+            ),
+            limits=Limits(tokens=tokens, steps=max_steps, minutes=max_minutes),
+            sizes=EncoderSizes(arch, hidden_size, heads, layers),
+            tokenizer=tokenizer_path,
+            articles=articles,
+            first_tokens=first_tokens,
+        )
+    kept = encoders_out or out.with_name(out.name + "-encoders")
+    job = CommitteeJob(members, out, finetune, encoders, pretrain, kept if pretrain else None)
+    with training.resumable():
+        done = run_committee(job, resume=resume, force=force)
+    training.print_committee_result(out, done, kept if pretrain else None)

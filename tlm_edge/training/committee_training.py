@@ -1,0 +1,147 @@
+"""Training the members of a committee, one after another, and building it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+
+from tlm_edge.files import sha256_file
+from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier
+from tlm_edge.modeling.committee import build_committee, tokenizer_digest
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.training.classification import FinetuneJob, prepare
+from tlm_edge.training.examples import EncodedExamples
+from tlm_edge.training.finetune import example_probabilities
+from tlm_edge.training.finetune_job import run_finetune
+from tlm_edge.training.metrics import ClassificationMetrics, classification_metrics
+from tlm_edge.training.model_card import committee_card
+from tlm_edge.training.pretrain_job import PretrainJob, run_pretrain
+from tlm_edge.training.provenance import environment
+from tlm_edge.training.run import check_out, close_run, finished_result, open_run, work_folder
+
+
+@dataclass(frozen=True)
+class CommitteeJob:
+    """How many members to train, and how.
+
+    ``finetune`` is the job of every member but for its seed, which counts up from the recipe's; all share one
+    validation split. With ``pretrain`` each member first gets an encoder of its own, seeded likewise and kept in
+    ``encoders_out``; otherwise ``encoders`` are taken in turn, or all members start from scratch.
+    """
+
+    members: int
+    out: Path
+    finetune: FinetuneJob
+    encoders: tuple[Path, ...] = ()
+    pretrain: PretrainJob | None = None
+    encoders_out: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Scores of the committee and of each member on the same rows."""
+
+    committee: ClassificationMetrics
+    members: tuple[ClassificationMetrics, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"committee": self.committee.to_json(), "members": [member.to_json() for member in self.members]}
+
+
+def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = False) -> dict[str, Any]:
+    """Train the members, build the committee ``job.out``, and return the content of its ``training.json``.
+
+    Members that are finished are not trained again on a resume. Raises ``UserError`` for input that doesn't fit,
+    ``RunInterruptedError`` when stopped by a signal.
+    """
+    check_out(job.out, resume=resume, force=force)
+    if job.members < 2:
+        raise UserError(f"--members {job.members}: a committee needs at least two")
+    _check_encoders(job.encoders)
+    settings = _settings(job)
+    if resume and (done := finished_result(job.out, settings)) is not None:
+        return done
+    with open_run(job.out, settings, resume=resume, force=force) as run:
+        names = [f"{job.out.name}-{number:02d}" for number in range(job.members)]
+        members = [_train_member(job, number, run.work / name) for number, name in enumerate(names)]
+        ready = prepare(replace(job.finetune, checkpoint=members[0], scratch=None, tokenizer=None))
+        scores = {
+            split: _score(members, examples, ready.ids.pad)
+            for split, examples in (("validation", ready.validation), ("test", ready.test))
+            if examples is not None
+        }
+        content = {
+            "schema_version": 1,
+            "kind": "committee",
+            "settings": settings,
+            "result": {split: scored.to_json() for split, scored in scores.items()},
+            "environment": environment(),
+        }
+        if PartialState().is_main_process:
+            measured = {split: (scored.committee, scored.members) for split, scored in scores.items()}
+            text = committee_card(job.out.name, members, measured)
+            build_committee(members, job.out, card=text, recipe=content, force=run.force)
+        close_run(run)
+    return content
+
+
+def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:
+    seed = job.finetune.recipe.seed
+    checkpoint = job.encoders[number % len(job.encoders)] if job.encoders else job.finetune.checkpoint
+    if job.pretrain is not None and job.encoders_out is not None:
+        recipe = replace(job.pretrain.recipe, seed=seed + number)
+        checkpoint = job.encoders_out / f"{number:02d}"
+        run_pretrain(replace(job.pretrain, out=checkpoint, recipe=recipe), resume=_started(checkpoint))
+    member = replace(
+        job.finetune,
+        out=out,
+        recipe=replace(job.finetune.recipe, seed=seed + number),
+        checkpoint=checkpoint,
+        tokenizer=None if checkpoint else job.finetune.tokenizer,
+        scratch=None if checkpoint else job.finetune.scratch,
+        split_seed=seed,
+    )
+    run_finetune(member, resume=_started(out))
+    return out
+
+
+def _started(out: Path) -> bool:
+    """Whether a run that writes ``out`` was begun or finished; several processes see the same."""
+    started = out.exists() or work_folder(out).exists()
+    PartialState().wait_for_everyone()
+    return started
+
+
+def _check_encoders(encoders: Sequence[Path]) -> None:
+    """Raise ``UserError`` for encoders that can't share a committee, before hours are spent on them."""
+    for encoder in encoders:
+        if not (encoder / WEIGHTS).is_file():
+            raise UserError(f"{encoder} is not a checkpoint: it has no {WEIGHTS}")
+        if tokenizer_digest(encoder) != tokenizer_digest(encoders[0]):
+            raise UserError(
+                f"{encoder} and {encoders[0]} have different tokenizers: members of a committee must share it"
+            )
+
+
+def _settings(job: CommitteeJob) -> dict[str, Any]:
+    """What determines the members; their own runs check data and configurations."""
+    pretrain = job.pretrain
+    return {
+        "members": job.members,
+        "recipe": asdict(job.finetune.recipe),
+        "encoders": [sha256_file(encoder / WEIGHTS) for encoder in job.encoders],
+        "pretrain": None if pretrain is None else asdict(pretrain.recipe) | asdict(pretrain.limits),
+    }
+
+
+def _score(members: Sequence[Path], examples: EncodedExamples, pad_token_id: int) -> _Scores:
+    models = [load_classifier(member) for member in members]
+    labels = models[0].config.labels
+    probabilities = np.stack([example_probabilities(model, examples, pad_token_id) for model in models])
+    vote = classification_metrics(probabilities.mean(axis=0), examples.labels, labels)
+    return _Scores(vote, tuple(classification_metrics(one, examples.labels, labels) for one in probabilities))

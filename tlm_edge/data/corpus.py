@@ -112,20 +112,17 @@ def _source_documents(source: Source, on_read: OnRead | None) -> Iterator[str]:
     ending = suffix(source)
     if ending in _TABLE_SUFFIXES:
         raise UserError(f"{source}: a corpus is text or JSON Lines with a field 'text'; convert it")
-    if ending in _JSON_LINES_SUFFIXES or (ending not in _TEXT_SUFFIXES and _starts_with_brace(source)):
+    if ending in _JSON_LINES_SUFFIXES or (ending not in _TEXT_SUFFIXES and _starts_with_object(source)):
         return _json_lines_documents(source, on_read)
     return _text_documents(source, on_read)
 
 
-def _starts_with_brace(file: Path) -> bool:
-    return any(line.lstrip().startswith("{") for _, line in _first(read_lines(file)))
-
-
-def _first(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    for number, line in lines:
-        if not line.isspace():
-            yield number, line
-            return
+def _starts_with_object(file: Path) -> bool:
+    first = next((line for _, line in read_lines(file) if not line.isspace()), "")
+    try:
+        return isinstance(json.loads(first), dict)
+    except ValueError:
+        return False
 
 
 def _json_lines_documents(file: Path, on_read: OnRead | None) -> Iterator[str]:

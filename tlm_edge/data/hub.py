@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from tlm_edge.data.cache import cache_root
 from tlm_edge.extras import require_extra
+from tlm_edge.files import sha256_file
 from tlm_edge.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +31,11 @@ class HubName:
 
     name: str
     config: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The local folder, if it is one."""
+        return Path(self.name) if Path(self.name).is_dir() else None
 
     def __str__(self) -> str:
         return self.name if self.config is None else f"{self.name}:{self.config}"
@@ -55,8 +65,10 @@ def load_splits(source: HubName) -> dict[str, Dataset]:
 
     # Its warnings of every retry would bury the one line that tells what is wrong.
     huggingface_hub.logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     try:
-        return dict(datasets.load_dataset(source.name, source.config))
+        return dict(datasets.load_dataset(source.name, source.config, cache_dir=_library_cache(source)))
     except Exception as error:  # the library raises many kinds, of its own and of the network
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
@@ -76,15 +88,19 @@ def corpus_texts(source: HubName) -> Iterator[str]:
     columns = dataset.column_names
     if "text" not in columns:
         raise UserError(f"{source}: a corpus has a column 'text', this dataset has {', '.join(columns)}")
+    number = 0
     for batch in dataset.select_columns(["text"]).iter(batch_size=256):
-        for number, text in enumerate(batch["text"], 1):
+        for text in batch["text"]:
+            number += 1
             if not isinstance(text, str):
-                raise UserError(f"{source}: the column 'text' holds {text!r} (row {number} of a batch), not text")
+                raise UserError(f"{source}, split train, row {number}: 'text' is {text!r}, not text; drop the row")
             yield text
 
 
 def fingerprint(source: HubName) -> str:
-    """What identifies a corpus' content: the library's fingerprint, made of the revision or the files read."""
+    """What identifies a corpus' content: a hub dataset by its revision, a local folder by its files."""
+    if source.folder is not None:
+        return f"{_digest(source.folder)}:{source.config}"
     return str(_corpus_split(source)._fingerprint)
 
 
@@ -93,3 +109,21 @@ def _corpus_split(source: HubName) -> Dataset:
     if "train" not in splits:
         raise UserError(f"{source}: a corpus has a split 'train', this dataset has {', '.join(splits)}")
     return splits["train"]
+
+
+def _library_cache(source: HubName) -> str | None:
+    """Where ``datasets`` keeps what it made of a local folder; None for its own place.
+
+    In its own place it would go on using what it made of files that have changed since.
+    """
+    return None if source.folder is None else str(cache_root() / "datasets" / _digest(source.folder))
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and _is_content(file))
+    content = [(str(file.relative_to(folder)), sha256_file(file)) for file in files]
+    return sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _is_content(file: Path) -> bool:
+    return file.suffix == ".parquet" or file.name in ("README.md", "dataset_infos.json")

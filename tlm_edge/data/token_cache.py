@@ -17,18 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 
 from tlm_edge.data import corpus, hub
+from tlm_edge.data.cache import CACHE_VARIABLE, cache_root
 from tlm_edge.data.tokenizer import load_tokenizer
 from tlm_edge.files import new_folder, sha256_file
 from tlm_edge.runtime.errors import UserError
-
-#: Where caches go; ``TLM_EDGE_CACHE`` names another folder.
-CACHE_VARIABLE = "TLM_EDGE_CACHE"
 
 # Part of every key: raise it when the same corpus would be cut or stored differently.
 _FORMAT = 1
@@ -74,7 +71,7 @@ def load_token_cache(
     tokenizer = load_tokenizer(tokenizer_folder)
     resolved = corpus.resolve_sources(sources)
     key = _key(resolved, tokenizer, articles, first_tokens)
-    root = cache_root()
+    root = cache_root() / "tokens"
     folder = root / key
     with _write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -94,12 +91,6 @@ def load_token_cache(
     if cache is None:
         raise UserError(f"{folder}: the token cache changed while it was made; delete it and try again")
     return cache
-
-
-def cache_root() -> Path:
-    """The folder of all token caches."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("tlm-edge")) / "tokens"
 
 
 def _key(sources: Sequence[corpus.Source], tokenizer: Tokenizer, articles: int | None, first_tokens: int | None) -> str:

@@ -50,7 +50,7 @@ def train_tokenizer(
     small for the alphabet, and an ``out`` that exists unless ``force``.
     """
     refuse_existing(out, force=force)
-    tokenizer = _bert_tokenizer(WordPiece(unk_token="[UNK]"), lowercase)  # noqa: S106
+    tokenizer = _bert_tokenizer(WordPiece(unk_token="[UNK]"), lowercase)
     alphabet = _alphabet(documents(sources), tokenizer)
     isolated = BertPreTokenizer()
     inner = [f"##{letter}" for letter in alphabet if len(isolated.pre_tokenize_str(f"a{letter}a")) == 1]
@@ -184,7 +184,7 @@ def _bert_tokenizer(model: WordPiece, lowercase: bool) -> Tokenizer:
 def _complete(tokens: list[str], lowercase: bool) -> Tokenizer:
     """The tokenizer of a vocabulary in the order of ids, with the special tokens and the template around texts."""
     vocab = {token: number for number, token in enumerate(tokens)}
-    tokenizer = _bert_tokenizer(WordPiece(vocab, unk_token="[UNK]"), lowercase)  # noqa: S106
+    tokenizer = _bert_tokenizer(WordPiece(vocab, unk_token="[UNK]"), lowercase)
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]",

@@ -1,0 +1,71 @@
+"""The soft committee: how it votes, and which members it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny_models import LABELS
+from tlm_edge.modeling.committee import SoftVote, build_committee, load_committee, member_folders
+from tlm_edge.runtime.errors import UserError
+
+
+def edited(source: Path, copy: Path, name: str, change) -> Path:
+    """A copy of a checkpoint with one JSON file changed."""
+    shutil.copytree(source, copy)
+    content = json.loads((copy / name).read_text(encoding="utf-8"))
+    (copy / name).write_text(json.dumps(change(content)), encoding="utf-8")
+    return copy
+
+
+def test_the_vote_is_the_mean_of_the_softmax_outputs(tiny_committee: Path) -> None:
+    committee = load_committee(tiny_committee)
+    assert committee.labels == LABELS and len(committee.members) == 2
+    ids = torch.randint(5, 200, (3, 9))
+    with torch.no_grad():
+        vote, logits = SoftVote(committee.members)(ids)
+        by_hand = sum(member(ids).softmax(dim=-1) for member in committee.members) / 2
+    torch.testing.assert_close(vote, by_hand)
+    assert logits.shape == (3, 2, 4) and (logits[:, 0] != logits[:, 1]).any()
+
+
+def test_the_tokenizer_is_stored_once(tiny_committee: Path) -> None:
+    assert [path.parent for path in tiny_committee.rglob("tokenizer.json")] == [tiny_committee]
+
+
+def test_members_must_share_labels_and_tokenizer(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    def reordered(config: dict) -> dict:
+        return config | {"id2label": dict(zip("0123", reversed(LABELS), strict=True))}
+
+    other = edited(tiny_checkpoint, tmp_path / "reordered", "config.json", reordered)
+    with pytest.raises(UserError, match=r"reordered has the labels Sci/Tech.*tiny has World"):
+        build_committee([tiny_checkpoint, other], tmp_path / "out")
+    other = edited(tiny_checkpoint, tmp_path / "retokenized", "tokenizer.json", lambda content: content | {"x": 1})
+    with pytest.raises(UserError, match=r"retokenized and .*tiny have different tokenizers"):
+        build_committee([tiny_checkpoint, other], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_member_or_a_committee_as_member_is_refused(
+    tiny_checkpoint: Path, tiny_committee: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="at least two"):
+        build_committee([tiny_checkpoint], tmp_path / "out")
+    with pytest.raises(UserError, match="is a committee itself"):
+        build_committee([tiny_checkpoint, tiny_committee], tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", [["../tiny"], ["/etc"], ["members/07"], []])
+def test_members_outside_the_folder_or_missing_are_refused(
+    names: list[str], tiny_committee: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_checkpoint, tmp_path / "tiny")
+    copy = edited(
+        tiny_committee, tmp_path / "committee", "committee.json", lambda content: content | {"members": names}
+    )
+    with pytest.raises(UserError, match="build it again|build the committee again"):
+        member_folders(copy)

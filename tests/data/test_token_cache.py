@@ -121,7 +121,7 @@ def test_a_damaged_cache_is_made_again(tokenizer, write_rows):
 
 
 def test_a_killed_build_leaves_nothing_that_counts(tmp_path, tokenizer, write_rows, cache):
-    source = [str(write_rows("c.jsonl", [{"text": "Oil prices rise. " * 100}] * 6000))]
+    source = [str(write_rows("c.jsonl", [{"text": "Oil prices rise. " * 100}] * 2500))]
     builder = subprocess.Popen([sys.executable, "-c", LOAD, *source, tokenizer])
     deadline = time.monotonic() + 60
     while not any(path.stat().st_size for path in cache.glob(".*/tokens.bin")):
@@ -133,7 +133,7 @@ def test_a_killed_build_leaves_nothing_that_counts(tmp_path, tokenizer, write_ro
     (interrupted,) = _folders(cache)
     assert interrupted.startswith(".")
     built = load_token_cache(source, tokenizer)
-    assert len(built.starts) == 6001
+    assert len(built.starts) == 2501
     assert _folders(cache) == [built.folder.name]
 
 
@@ -179,4 +179,4 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, tokenizer):
         command = [sys.executable, "-c", code, str(corpus), str(tokenizer)]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
-    assert peak(16) < peak(4) + 8
+    assert peak(8) < peak(2) + 4

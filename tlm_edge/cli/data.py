@@ -79,6 +79,8 @@ def describe(
 
 def _print(description: Description, *, chosen: bool) -> None:
     print(f"{description.source}: {', '.join(f'{s.rows:,} rows in {n}' for n, s in description.splits.items())}")
+    if description.unused:
+        print(f"not a split by their names, and left out: {', '.join(description.unused)}")
     _print_labels(description)
     _print_lengths(description, chosen=chosen)
     for overlap in description.overlap:

@@ -86,7 +86,7 @@ def _resolve(source: str) -> list[Source]:
         return list(matches)
     name = hub.parse_name(source)
     if name is None:
-        raise UserError(f"{source}: no such file or folder")
+        raise UserError(f"{source}: no such file or folder; check the path (hub datasets are named owner/name)")
     return [name]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from tlm_edge.data.splits import unused_files
 from tlm_edge.data.tasks import Examples, Task
 from tlm_edge.data.token_cache import load_token_cache
 from tlm_edge.data.tokenizer import load_tokenizer
@@ -70,6 +71,8 @@ class Description:
     """All that ``tlm-edge data describe`` tells."""
 
     source: str
+    #: Files of a folder that hold rows, perhaps, but are no split.
+    unused: tuple[str, ...]
     tokenizer: str | None
     splits: dict[str, SplitDescription]
     #: Rows, over all splits, whose text also occurs with another label.
@@ -121,6 +124,7 @@ def describe(
     contradictory = _contradictory(task, hashes)
     return Description(
         source=source,
+        unused=unused_files(source),
         tokenizer=None if tokenizer is None else str(tokenizer),
         splits=splits,
         contradictory=contradictory,

@@ -43,7 +43,7 @@ def open_splits(source: str | Path, columns: Sequence[str] = (), label_column: s
         return _hub_splits(hub.HubName(str(path)), label_column)
     name = hub.parse_name(str(source))
     if name is None:
-        raise UserError(f"{source}: no such file or folder; check the path")
+        raise UserError(f"{source}: no such file or folder; check the path (hub datasets are named owner/name)")
     return _hub_splits(name, label_column)
 
 
@@ -57,6 +57,16 @@ def split_files(folder: Path) -> dict[str, Path]:
             raise UserError(f"{folder}: {found[0].name} and {found[1].name} are both the split {split!r}; keep one")
         files.update((split, file) for file in found)
     return files
+
+
+def unused_files(source: str | Path) -> tuple[str, ...]:
+    """Names of the files of a folder that could hold rows but are no split, such as ``train_extra.csv``."""
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        return ()
+    used = set(split_files(folder).values())
+    files = sorted(file for file in folder.iterdir() if file.is_file() and suffix(file) in SUFFIXES)
+    return tuple(file.name for file in files if used and file not in used)
 
 
 def _hub_splits(source: hub.HubName, label_column: str | None) -> dict[str, Split]:

@@ -17,6 +17,9 @@ from tlm_edge.data.rows import Row
 from tlm_edge.data.splits import SPLIT_NAMES, Split, open_splits
 from tlm_edge.runtime.errors import UserError
 
+# Python refuses to convert numbers of thousands of digits.
+_MOST_DIGITS = 1000
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -180,7 +183,7 @@ def _examples(read: _Read, labels: Sequence[str], owner: str) -> Examples:
 
 def _number(name: str) -> int | None:
     digits = name.removeprefix("-")
-    return int(name) if digits.isascii() and digits.isdigit() else None
+    return int(name) if digits.isascii() and digits.isdigit() and len(digits) < _MOST_DIGITS else None
 
 
 def _shortened(value: Any) -> str:

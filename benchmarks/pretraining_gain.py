@@ -47,7 +47,16 @@ def main() -> None:
     commands = []
     for seed in range(options.seeds):
         for name, start in starts.items():
-            arguments = [*start, "--data", train, *task["options"], "--seed", str(seed), "--threads", str(options.threads)]
+            arguments = [
+                *start,
+                "--data",
+                train,
+                *task["options"],
+                "--seed",
+                str(seed),
+                "--threads",
+                str(options.threads),
+            ]
             commands.append("tlm-edge finetune " + " ".join(arguments).replace(str(data_folder()), "$TLM_EDGE_DATA"))
             print(commands[-1], flush=True)
             outcomes[name].append(run(arguments, test))
@@ -97,9 +106,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _call(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tlm_edge", *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "tlm_edge", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"tlm-edge {' '.join(arguments)} failed:\n{done.stderr}")
     return done.stdout

@@ -35,9 +35,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     tokens = np.random.default_rng(0).zipf(1.2, 2_000_000) % (VOCABULARY - SPECIAL) + SPECIAL
-    blocks = PackedBlocks(
-        tokens.astype(np.uint16), np.arange(0, len(tokens) + 1, 1000), length=LENGTH, cls=2, sep=3
-    )
+    blocks = PackedBlocks(tokens.astype(np.uint16), np.arange(0, len(tokens) + 1, 1000), length=LENGTH, cls=2, sep=3)
     contestants = {
         "huggingface-trainer": lambda: huggingface(options, blocks),
         "tlm-edge-adamw": lambda: ours(options, blocks, "adamw"),
@@ -75,9 +73,7 @@ def ours(options: argparse.Namespace, blocks: PackedBlocks, optimizer: str) -> f
     ids = TokenIds(cls=2, sep=3, mask=4, special=tuple(range(SPECIAL)), vocab_size=VOCABULARY)
     marks: list[Progress] = []
     with tempfile.TemporaryDirectory() as folder:
-        pretrain(
-            model, blocks, ids, recipe, Path(folder), report=marks.append, report_every=1, validate_every=10**9
-        )
+        pretrain(model, blocks, ids, recipe, Path(folder), report=marks.append, report_every=1, validate_every=10**9)
     first, last = marks[options.warmup_steps - 1], marks[-1]
     return (last.tokens - first.tokens) / (last.seconds - first.seconds)
 

@@ -144,7 +144,7 @@ def _tokenizer(fast_class: type) -> object:
     words = {token: index for index, token in enumerate(special)}
     words |= {f"word{index}": index for index in range(SPECIAL, VOCABULARY)}
     return fast_class(
-        tokenizer_object=Tokenizer(WordPiece(words, unk_token="[UNK]")),  # noqa: S106 (a token, not a secret)
+        tokenizer_object=Tokenizer(WordPiece(words, unk_token="[UNK]")),
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tlm_edge.modeling.config import EncoderConfig, read_config
@@ -84,7 +84,8 @@ def save_weights(path: Path, model: nn.Module, *, half: bool = False) -> None:
     for name, tensor in model.state_dict().items():
         stored = tensor.detach().to("cpu", copy=True).contiguous()
         tensors[hugging_face_name(name)] = stored.half() if half and stored.is_floating_point() else stored
-    save_file(tensors, path, metadata={"format": "pt"})
+    # Not save_file, which makes the file unreadable for everyone but its owner.
+    path.write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def load_classifier(folder: Path) -> SequenceClassifier:

@@ -39,7 +39,7 @@ def _sample_faults(blocks: Sequence[Block], profile: Profile) -> list[str]:
         faults.append(f"too few rounds: {len(blocks)} of {profile.rounds}")
     spread = relative_spread([float(np.median(np.add(block.tokenize_us, block.model_us))) for block in blocks])
     if spread > BLOCK_SPREAD:
-        faults.append(f"unsteady: the rounds' medians spread by {spread:.0%} (limit {BLOCK_SPREAD:.0%})")
+        faults.append(f"unsteady: the rounds' medians spread by {spread:.1%} (limit {BLOCK_SPREAD:.0%})")
     return faults
 
 

@@ -28,7 +28,7 @@ from tlm_edge.report.words import (
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 #: Plot sizes in inches, for narrow screens and for wide ones: text keeps its size in both.
-NARROW, WIDE = (4.3, 4.2), (10.4, 4.6)
+NARROW, WIDE = (3.75, 3.9), (10.4, 4.6)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _range(values: Sequence[float | None], unit: str, digits: int = 0) -> str:
 def _detail(record: Record, group: Group, index: int) -> _Detail:
     samples = total_samples(record)
     plot = as_svg(
-        distribution(record, group.records, PAGE, (5.0, 2.6)),
+        distribution(record, group.records, PAGE, (4.3, 2.4)),
         f"Distribution of the latency of {model_name(record)}",
         f"distribution-{index}-{record.id}",
     )

@@ -111,7 +111,7 @@ def distribution(record: Record, records: Sequence[Record], palette: Palette, si
             xytext=(5, -11),
             textcoords="offset points",
             color=palette.ink,
-            fontsize=9,
+            fontsize=10,
         )
     figure.tight_layout(pad=0.4)
     return figure

@@ -48,7 +48,7 @@ def main_table(group: Group, columns: Sequence[str] = COLUMNS) -> Table:
     """One row a record, one column a figure; figures that weren't measured carry a mark, dubious records a dagger."""
     rows = []
     for record in group.records:
-        name = model_name(record) + ("" if record.validity.valid else " †")
+        name = model_name(record) + ("" if record.validity.valid else "\N{NO-BREAK SPACE}†")
         rows.append((name, *(shown(record, column) + _mark(record, column) for column in columns)))
     return Table(("model", *(column_title(column) for column in columns)), tuple(rows))
 

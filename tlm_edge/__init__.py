@@ -24,7 +24,7 @@ def load(model: str | Path, threads: int | None = None) -> Classifier:
     >>> import tlm_edge
     >>> classifier = tlm_edge.load("agnews-committee", threads=1)
     >>> classifier.labels
-    ('World', 'Sports', 'Business', 'Sci/Tech')
+    ('Business', 'Sci/Tech', 'Sports', 'World')
     >>> predictions = classifier.predict(["The striker scored twice in the cup final", "The bank's shares fell by 3%"])
     >>> [prediction.label for prediction in predictions]
     ['Sports', 'Business']

@@ -250,6 +250,12 @@ def test_what_cannot_be_had(tiny_checkpoint, tmp_path, arguments, message):
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_file_is_no_checkpoint(tmp_path):
+    (tmp_path / "bundle.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="not the folder of a checkpoint"):
+        export_model(tmp_path / "bundle.zip", out=tmp_path / "bundle")
+
+
 def test_bad_checkpoints(tiny_checkpoint, tiny_tokenizer, tmp_path):
     def broken(name, change):
         folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / name))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlm_edge.compile.attention import FixedQueryAttention, RowQueryAttention, masked_scores
+from tlm_edge.compile.attention import FixedQueryAttention, FullAttention, RowQueryAttention, masked_scores
 from tlm_edge.modeling.encoder import Embeddings, Encoder, Layer, gather_rows
 from tlm_edge.modeling.heads import SequenceClassifier
 
@@ -34,8 +34,8 @@ class MergedEmbeddings(nn.Module):
         return self.norm(F.embedding(input_ids, self.word) + self.position[: input_ids.shape[1]])
 
 
-class RowTail(nn.Module):
-    """What follows attention in a layer, on the rows that are read: norms and feed-forward block."""
+class FeedForward(nn.Module):
+    """What follows attention in a layer: the norms and the feed-forward block, on all rows or those that are read."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -45,9 +45,23 @@ class RowTail(nn.Module):
         self.down_norm = copy.deepcopy(layer.down_norm)
 
     def forward(self, attended: Tensor) -> Tensor:
-        """Transform rows (batch × rows, hidden), residual already added, keeping their shape."""
+        """Transform rows (…, hidden), residual already added, keeping their shape."""
         row = self.output_norm(attended)
         return self.down_norm(row + self.down(F.gelu(self.up(row))))
+
+
+class FullLayer(nn.Module):
+    """A layer below the last one, of which every row is needed."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.attention = FullAttention(layer)
+        self.feed_forward = FeedForward(layer)
+
+    def forward(self, hidden: Tensor, masked: Tensor) -> Tensor:
+        """Transform ``hidden`` (batch, length, hidden); ``masked`` as ``masked_scores`` gives it."""
+        output: Tensor = self.feed_forward(self.attention(hidden, masked))
+        return output
 
 
 class RewrittenClassifier(nn.Module):
@@ -66,12 +80,12 @@ class RewrittenClassifier(nn.Module):
         self.markers = model.config.markers
         self.embeddings = MergedEmbeddings(encoder.embeddings) if plain else copy.deepcopy(encoder.embeddings)
         self.convolution = copy.deepcopy(encoder.convolution)
-        self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in encoder.layers[:-1])
+        self.layers = nn.ModuleList(FullLayer(cast(Layer, layer)) for layer in encoder.layers[:-1])
         if self.kind == FIXED_QUERY:
             self.attention: nn.Module = FixedQueryAttention(last, constant_row(encoder, cls_token_id))
         else:
             self.attention = RowQueryAttention(last)
-        self.tail = RowTail(last)
+        self.feed_forward = FeedForward(last)
         self.pooler = copy.deepcopy(model.pooler)
         self.classifier = copy.deepcopy(model.classifier)
 
@@ -83,15 +97,13 @@ class RewrittenClassifier(nn.Module):
         hidden = self.embeddings(input_ids)
         if self.convolution is not None:
             hidden = self.convolution(hidden, attention_mask)
-        if len(self.layers):
-            visible = attention_mask[:, None, None, :].bool()
-            for layer in self.layers:
-                hidden = layer(hidden, visible)
         masked = masked_scores(attention_mask, hidden.dtype)
+        for layer in self.layers:
+            hidden = layer(hidden, masked)
         if self.kind == FIXED_QUERY:
-            rows = self.tail(self.attention(hidden, masked))
+            rows = self.feed_forward(self.attention(hidden, masked))
         else:
-            rows = self.tail(self.attention(hidden, masked, self._read(hidden, input_ids)))
+            rows = self.feed_forward(self.attention(hidden, masked, self._read(hidden, input_ids)))
         return self.classifier(torch.tanh(self.pooler(rows.reshape(-1, self.pooler.in_features))))
 
     def _read(self, hidden: Tensor, input_ids: Tensor) -> Tensor:

@@ -90,6 +90,8 @@ def load_source(folder: Path, max_length: int | None = None) -> SourceModel:
 
     Raises ``UserError`` if it is neither, if it can't be loaded, or if ``max_length`` doesn't fit.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not the folder of a checkpoint or committee")
     committee = is_committee(folder)
     members = load_committee(folder).members if committee else (load_classifier(folder),)
     tokenizer = load_tokenizer(folder)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A suite started in the background inherits an ignored Ctrl-C, and so would the commands whose interruption is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One thread a process, before any library reads it: the tests run in parallel and are to repeat exactly.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

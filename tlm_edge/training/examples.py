@@ -82,9 +82,10 @@ def encode_examples(
 
 
 def split_validation(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers for training and for validation, drawn by label in proportion, sorted.
+    """Row numbers for training and for validation, sorted; every label is drawn from in proportion.
 
-    Rows of a label that occurs once are for training. At least one row of every other label goes to either side.
+    Rows of a label that occurs once are for training. Validation gets at least as many rows as there are other
+    labels, or none at all if training would not keep as many.
     """
     from sklearn.model_selection import train_test_split
 

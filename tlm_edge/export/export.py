@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,16 +12,20 @@ from pathlib import Path
 from tlm_edge import __version__
 from tlm_edge.compile.graph import deployable, rewrite_kind
 from tlm_edge.export.parity import measure, require
-from tlm_edge.export.registry import Target, require_target
+from tlm_edge.export.registry import Conversion, Converted, Target, require_target
 from tlm_edge.export.source import SourceModel, load_source
 from tlm_edge.export.texts import sequences_of_many_lengths, texts_for
 from tlm_edge.files import new_folder, refuse_existing, sha256_file, write_json
 from tlm_edge.modeling.checkpoint import TOKENIZER_FILES
 from tlm_edge.runtime.bundle import Bundle, open_bundle
+from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Manifest
 from tlm_edge.runtime.parity import Reference, write_reference
 from tlm_edge.runtime.sessions import open_session
 from tlm_edge.shipped import resolve_model
+
+#: Lengths in tokens that are prepared for runtimes whose inputs can't vary.
+LENGTHS = (16, 32, 64, 128, 256, 512)
 
 #: Where bundles go when no place is named.
 OUT = Path("tlm-edge-out")
@@ -33,6 +38,7 @@ def export_model(
     out: Path | None = None,
     *,
     max_length: int | None = None,
+    lengths: Sequence[int] = LENGTHS,
     rewritten: bool = True,
     data: str | None = None,
     force: bool = False,
@@ -40,7 +46,7 @@ def export_model(
     """Export a checkpoint, committee or shipped model and return the opened bundle.
 
     ``out`` is ``tlm-edge-out/NAME-TARGET-PRECISION`` if ``None``. Texts are cut to ``max_length`` tokens, the model's
-    positions if ``None``. ``rewritten`` false exports the model as written. ``data`` are labelled texts to check
+    positions if ``None``. ``lengths`` are those to prepare where a target's inputs can't vary. ``rewritten`` false exports the model as written. ``data`` are labelled texts to check
     accuracy on, the shipped evaluation texts if ``None`` and their labels are the model's.
     Raises ``UserError`` if anything of this can't be had, and if the file fails its gate; then nothing is left behind.
     """
@@ -54,11 +60,12 @@ def export_model(
     reference = Reference(sequences, source.logits(sequences))
     graph = deployable(source.members, source.cls_token_id, rewritten=rewritten)
     with new_folder(out, force=force) as folder:
-        kind.convert(graph, folder / kind.model_file, precision)
+        conversion = Conversion(precision, source.max_length, lengths_up_to(source.max_length, lengths), sequences)
+        converted = kind.convert(graph, folder / kind.model_file, conversion)
         _write_tokenizer(source, folder)
         _write_config(source, folder)
         write_reference(folder / PARITY_FILE, reference)
-        manifest = _manifest(source, kind, precision, folder, rewrite_kind(graph))
+        manifest = _manifest(source, kind, precision, folder, rewrite_kind(graph), converted)
         write_json(folder / MANIFEST_FILE, manifest.to_json())
         signature = open_session(Bundle(folder, manifest), threads=1)
         manifest = replace(manifest, inputs=signature.inputs(), outputs=signature.outputs())
@@ -67,6 +74,13 @@ def export_model(
         require(parity, accuracy)
         write_json(folder / MANIFEST_FILE, replace(manifest, parity=parity, accuracy=accuracy).to_json())
     return open_bundle(out)
+
+
+def lengths_up_to(max_length: int, lengths: Sequence[int]) -> tuple[int, ...]:
+    """Those of ``lengths`` below ``max_length``, and it, ascending. Raises ``UserError`` if one is no length."""
+    if any(length < 1 for length in lengths):
+        raise UserError(f"lengths of {', '.join(map(str, lengths))} tokens: each has to be at least 1")
+    return (*sorted({length for length in lengths if length < max_length}), max_length)
 
 
 def _write_tokenizer(source: SourceModel, folder: Path) -> None:
@@ -88,7 +102,9 @@ def _write_config(source: SourceModel, folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _manifest(source: SourceModel, target: Target, precision: str, folder: Path, rewrite: str) -> Manifest:
+def _manifest(
+    source: SourceModel, target: Target, precision: str, folder: Path, rewrite: str, converted: Converted
+) -> Manifest:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -96,8 +112,10 @@ def _manifest(source: SourceModel, target: Target, precision: str, folder: Path,
         target=target.name,
         precision=precision,
         rewrite=rewrite,
+        delegated=converted.delegated,
         labels=source.labels,
         max_length=source.max_length,
+        lengths=converted.lengths,
         pad_token_id=source.pad_token_id,
         model_file=target.model_file,
         tokenizer_file="tokenizer.json",

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tlm_edge.compile.graph import CommitteeGraph
-from tlm_edge.export.registry import Target
+from tlm_edge.export.registry import Conversion, Converted, Target
 
 #: Old enough for every runtime in use, new enough for LayerNormalization as one operator.
 OPSET = 17
@@ -23,16 +23,17 @@ OPSET = 17
 _SMALLEST_QUANTIZED = 16_384
 
 
-def convert(graph: nn.Module, file: Path, precision: str) -> None:
+def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
     """Write ``graph`` (see ``compile.deployable``) to ``file`` with inputs of any batch size and length."""
-    if precision == "fp32":
+    if conversion.precision == "fp32":
         _export(graph, file)
-        return
+        return Converted()
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         floats, tables = Path(folder) / "floats.onnx", Path(folder) / "tables.onnx"
         _export(graph, floats)
         _quantize_tables(floats, tables)
         _quantize_matrices(tables, file)
+    return Converted()
 
 
 def _export(graph: nn.Module, file: Path) -> None:

@@ -24,18 +24,42 @@ _MODULES = {
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """What is asked of a target: the precision, the longest input in tokens, and token sequences to calibrate on.
+
+    ``lengths`` are those to prepare where a target's inputs can't vary: each text is padded to the next of them.
+    """
+
+    precision: str
+    max_length: int
+    lengths: tuple[int, ...]
+    calibration: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a target made: ``lengths`` it runs, empty where any length runs, and how much of it was delegated.
+
+    ``delegated`` is the share of the operators that the runtime's fast backend took, null where it has none.
+    """
+
+    lengths: tuple[int, ...] = ()
+    delegated: float | None = None
+
+
+@dataclass(frozen=True)
 class Target:
     """A file format and its runtime.
 
-    ``convert(graph, file, precision)`` writes a module of ``compile.deployable`` as ``file``, for inputs of any batch
-    size and length; ``packages`` are those whose versions shape the file.
+    ``convert(graph, file, conversion)`` writes a module of ``compile.deployable`` as ``file``; ``packages`` are those
+    whose versions shape the file.
     """
 
     name: str
     precisions: tuple[str, ...]
     model_file: str
     packages: tuple[str, ...]
-    convert: Callable[[nn.Module, Path, str], None]
+    convert: Callable[[nn.Module, Path, Conversion], Converted]
 
 
 def require_target(name: str, precision: str) -> Target:

@@ -87,7 +87,8 @@ class Manifest:
     """The content of ``manifest.json``.
 
     ``parity`` is null only in a bundle that is still being written; ``accuracy`` where no evaluation text has the
-    model's labels.
+    model's labels. ``lengths`` are the only ones the file runs, empty where any up to ``max_length`` will do.
+    ``delegated`` is the share of operators that the runtime's fast backend took, null where it has none.
     """
 
     schema_version: int
@@ -95,8 +96,10 @@ class Manifest:
     target: str
     precision: str
     rewrite: str
+    delegated: float | None
     labels: tuple[str, ...]
     max_length: int
+    lengths: tuple[int, ...]
     pad_token_id: int
     model_file: str
     tokenizer_file: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +52,8 @@ class Target:
     """A file format and its runtime.
 
     ``convert(graph, file, conversion)`` writes a module of ``compile.deployable`` as ``file``; ``packages`` are those
-    whose versions shape the file.
+    whose versions shape the file. ``refused`` gives the precisions that other targets have and this one can't do right,
+    each with the reason, a clause without a full stop.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Target:
     model_file: str
     packages: tuple[str, ...]
     convert: Callable[[nn.Module, Path, Conversion], Converted]
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def require_target(name: str, precision: str) -> Target:
@@ -72,6 +74,11 @@ def require_target(name: str, precision: str) -> Target:
     module, extra = _MODULES[name]
     require_extra(extra, for_what=f"exporting to {name}")
     target: Target = import_module(module).TARGET
+    if precision in target.refused:
+        raise UserError(
+            f"the precision {precision} is refused for {name}: {target.refused[precision]}; "
+            f"choose {' or '.join(target.precisions)}"
+        )
     if precision not in target.precisions:
         raise UserError(f"the target {name} has no precision '{precision}': choose {' or '.join(target.precisions)}")
     return target

@@ -50,8 +50,9 @@ benchmarks: setup ## Measure everything in benchmarks/ again (hours; needs the d
 	  echo "benchmarks: $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done
 
-wheel: setup ## Build the wheel and the source archive into dist/
+wheel: setup ## Build the wheel, that of the models' weights and the source archive into dist/
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --out-dir dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --out-dir dist --wheel models
 	@ls -l dist
 
 clean: ## Remove .venv, build results and caches

@@ -8,7 +8,7 @@ import pytest
 
 import tlm_edge
 from tests.tiny_models import LABELS, labelled_texts
-from tlm_edge import loading
+from tlm_edge import loading, shipped
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.errors import MissingExtraError, UserError
 from tlm_edge.shipped import shipped_names
@@ -43,6 +43,18 @@ def test_without_torch_a_shipped_checkpoint_runs_from_its_bundle(tiny_checkpoint
         tlm_edge.load(folder)
     shutil.copytree(tiny_bundle, folder / loading.PREBUILT_BUNDLE)
     assert isinstance(tlm_edge.load(folder), BundleClassifier)
+
+
+def test_without_its_weights_a_shipped_checkpoint_runs_from_its_bundle(
+    tiny_checkpoint, tiny_bundle, tmp_path, monkeypatch
+):
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "models" / "tiny"))
+    monkeypatch.setattr(shipped, "models_folder", lambda: tmp_path / "models")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="the weights of tiny .* pip install tlm-edge-models"):
+        tlm_edge.load("tiny")
+    shutil.copytree(tiny_bundle, folder / loading.PREBUILT_BUNDLE)
+    assert isinstance(tlm_edge.load("tiny"), BundleClassifier)
 
 
 def test_what_is_no_model(tmp_path):

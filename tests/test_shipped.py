@@ -42,3 +42,11 @@ def test_evaluation_texts_are_found_by_task() -> None:
     assert shipped.evaluation_texts("agnews").name == "agnews.jsonl"
     with pytest.raises(UserError, match="--data"):
         shipped.evaluation_texts("weather")
+
+
+def test_weights_may_be_missing_from_a_shipped_model(models: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert shipped.lacks_weights(models / "several")
+    (models / "several" / "members" / "00").mkdir(parents=True)
+    (models / "several" / "members" / "00" / "model.safetensors").touch()
+    assert not shipped.lacks_weights(models / "several")
+    assert not shipped.lacks_weights(tmp_path_factory.mktemp("of-the-user"))

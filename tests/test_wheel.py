@@ -16,10 +16,12 @@ from tlm_edge import __version__
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both archives, built by the locked build backend without a network."""
+    """A folder with both wheels and the source archive, built by the locked build backend without a network."""
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", str(folder)], cwd=ROOT, check=True)
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True)
+    subprocess.run([*build, "-t", "wheel"], cwd=ROOT / "models", check=True)
     return folder
 
 
@@ -34,7 +36,13 @@ def test_the_wheel_is_the_package_with_its_models(archives: Path) -> None:
         licence = wheel.read(f"{metadata}/licenses/LICENSE")
     assert licence == (ROOT / "LICENSE").read_bytes()
     expected = names_in_checkout("tlm_edge") | {f"tlm_edge/{name}" for name in names_in_checkout("models")}
-    assert {name for name in names if not name.startswith(metadata)} == expected
+    expected -= {"tlm_edge/models/pyproject.toml"}
+    with zipfile.ZipFile(archives / f"tlm_edge_models-{__version__}-py3-none-any.whl") as wheel:
+        weights = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert weights
+    assert all(name.endswith(".safetensors") for name in weights)
+    assert {name for name in names if not name.startswith(metadata)} == expected - weights
+    assert "tlm_edge/models/wiki-bert-1/model.safetensors" in names
     assert {
         "tlm_edge/py.typed",
         "tlm_edge/models/evaluation/agnews.jsonl",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tlm_edge.extras import require_extra
 from tlm_edge.runtime.bundle import is_bundle, open_bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.shipped import resolve_model
+from tlm_edge.shipped import lacks_weights, resolve_model
 
 if TYPE_CHECKING:
     from tlm_edge.runtime.classifier import Classifier
@@ -21,7 +21,7 @@ PREBUILT_BUNDLE = "onnx-int8"
 def load_model(model: str | Path, threads: int | None = None) -> Classifier:
     """The classifier of a bundle (in its own runtime) or of a checkpoint or committee (in PyTorch).
 
-    Without PyTorch a shipped checkpoint runs from the bundle that stands beside it, if there is one.
+    Without PyTorch or its weights a shipped checkpoint runs from the bundle that stands beside it, if there is one.
     Raises ``UserError`` if ``model`` is none of these, ``MissingExtraError`` if PyTorch is needed and missing.
     """
     path = resolve_model(model)
@@ -29,7 +29,7 @@ def load_model(model: str | Path, threads: int | None = None) -> Classifier:
         if not any((path / name).is_file() for name in ("config.json", "committee.json")):
             raise UserError(f"{path} is no checkpoint, committee or bundle: it has no config.json or manifest.json")
         has_torch = all(find_spec(module) is not None for module in ("torch", "safetensors"))
-        if has_torch or not is_bundle(path / PREBUILT_BUNDLE):
+        if (has_torch and not lacks_weights(path)) or not is_bundle(path / PREBUILT_BUNDLE):
             if not has_torch:
                 require_extra("train", for_what=f"running the checkpoint {path}")
             from tlm_edge.modeling.predict import TorchClassifier

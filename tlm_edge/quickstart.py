@@ -13,7 +13,7 @@ from tlm_edge.extras import missing_modules
 from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import is_bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.shipped import resolve_model
+from tlm_edge.shipped import WEIGHTS_COMMAND, lacks_weights, resolve_model
 
 #: A deep model, one shallow member, and the committee of shallow members.
 MODELS = ("agnews-bert-6", "agnews-bert-1", "agnews-committee")
@@ -37,15 +37,15 @@ class Story:
 def make_bundles(folder: Path, tell: Tell) -> tuple[list[Input], list[str]]:
     """Export every model in every precision into ``folder`` through the gate, and verify the files again.
 
-    Without the extra that exports, the ready-made bundles beside the shipped models are verified and taken.
-    Returns the bundles, and what had to be left out. Raises ``UserError`` if a bundle doesn't pass.
+    Without the extra that exports, or the weights, the ready-made bundles beside the shipped models are verified and
+    taken. Returns the bundles, and what had to be left out. Raises ``UserError`` if a bundle doesn't pass.
     """
     left_out: list[str] = []
     paths: list[tuple[Path, Path]] = []
-    if missing_modules(TARGET):
-        left_out.append(
-            f'exporting: it needs pip install "tlm-edge[{TARGET}]"; ready-made int8 bundles are used instead'
-        )
+    needed = [f'pip install "tlm-edge[{TARGET}]"'] if missing_modules(TARGET) else []
+    needed += [WEIGHTS_COMMAND] if any(lacks_weights(resolve_model(model)) for model in MODELS) else []
+    if needed:
+        left_out.append(f"exporting: it needs {' and '.join(needed)}; ready-made int8 bundles are used instead")
         for model in MODELS:
             prebuilt = resolve_model(model) / PREBUILT_BUNDLE
             if is_bundle(prebuilt):

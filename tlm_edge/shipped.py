@@ -25,6 +25,19 @@ def shipped_names() -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if any((entry / mark).is_file() for mark in _MARKS))
 
 
+#: What installs the weights that the wheel leaves out.
+WEIGHTS_COMMAND = "pip install tlm-edge-models"
+
+
+def lacks_weights(folder: Path) -> bool:
+    """Whether ``folder`` is a shipped checkpoint or committee without weights: the light wheel leaves most of them out.
+
+    Its ready-made bundle, if it has one, runs all the same.
+    """
+    shipped = models_folder().resolve() in folder.resolve().parents
+    return shipped and next(folder.rglob("*.safetensors"), None) is None
+
+
 def resolve_model(model: str | Path) -> Path:
     """The folder or file that ``model`` means: a path, or the name of a shipped model.
 

@@ -15,7 +15,7 @@ from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import Bundle, is_bundle, open_bundle
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import MANIFEST_FILE
-from tlm_edge.shipped import models_folder, resolve_model, shipped_names
+from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
 
 #: What is measured where nothing is named: the deep model against the committee.
 DEFAULT_MODELS = ("agnews-bert-6", "agnews-committee")
@@ -40,8 +40,8 @@ class Input:
 def open_inputs(models: Sequence[str], precisions: Sequence[str], target: str = "onnx") -> list[Input]:
     """Open bundles; export checkpoints, committees and shipped models to ``target`` in each of ``precisions``.
 
-    Exported bundles are kept in the user's cache and found there the next time. Without the extra that exports, a
-    shipped model's ready-made bundle is taken.
+    Exported bundles are kept in the user's cache and found there the next time. Without the extra that exports, or
+    the weights, a shipped model's ready-made bundle is taken.
     Raises ``UserError`` for what is none of these, can't be exported, or is given twice.
     """
     inputs: list[Input] = []
@@ -68,13 +68,13 @@ def open_input(path: Path, checkpoint: Path | None = None) -> Input:
     name = bundle.manifest.source.name
     if checkpoint is None and name in shipped_names():
         checkpoint = models_folder() / name
-    return Input(path, bundle, checkpoint)
+    return Input(path, bundle, None if checkpoint is None or lacks_weights(checkpoint) else checkpoint)
 
 
 def _exported(checkpoint: Path, precision: str, target: str) -> Path:
     """The bundle of ``checkpoint``: from the cache, exported now, or the ready-made one beside it."""
     _require_model(checkpoint)
-    if missing_modules(target):
+    if missing_modules(target) or lacks_weights(checkpoint):
         prebuilt = checkpoint / PREBUILT_BUNDLE
         if f"{target}-{precision}" == PREBUILT_BUNDLE and is_bundle(prebuilt):
             return prebuilt

@@ -46,8 +46,9 @@ def export_model(
     """Export a checkpoint, committee or shipped model and return the opened bundle.
 
     ``out`` is ``tlm-edge-out/NAME-TARGET-PRECISION`` if ``None``. Texts are cut to ``max_length`` tokens, the model's
-    positions if ``None``. ``lengths`` are those to prepare where a target's inputs can't vary. ``rewritten`` false exports the model as written. ``data`` are labelled texts to check
-    accuracy on, the shipped evaluation texts if ``None`` and their labels are the model's.
+    positions if ``None``. ``lengths`` are those to prepare where a target's inputs can't vary. ``rewritten`` false
+    exports the model as written. ``data`` are labelled texts to check accuracy on, the shipped evaluation texts if
+    ``None`` and their labels are the model's.
     Raises ``UserError`` if anything of this can't be had, and if the file fails its gate; then nothing is left behind.
     """
     path = resolve_model(model)

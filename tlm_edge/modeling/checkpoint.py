@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tlm_edge.modeling.config import EncoderConfig, read_config
 from tlm_edge.modeling.heads import MaskedLanguageModel, SequenceClassifier
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.shipped import WEIGHTS_COMMAND, lacks_weights
 
 WEIGHTS = "model.safetensors"
 #: The files that make a tokenizer; copied along with every checkpoint.
@@ -144,6 +145,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     if not path.is_file():
         if (folder / "pytorch_model.bin").is_file():
             raise UserError(f"{folder} holds only pickled weights, which can run code: convert them to {WEIGHTS}")
+        if lacks_weights(folder):
+            raise UserError(f"the weights of {folder.name} are not part of this installation: {WEIGHTS_COMMAND}")
         raise UserError(f"{folder} is not a checkpoint: it has no {WEIGHTS}")
     try:
         tensors = load_file(path)

@@ -43,7 +43,7 @@ def classifier_card(
         "time": f"{result['seconds']:,.0f} s on {recipe['environment']['processor']}, "
         f"{recipe['environment']['threads']} threads",
         "longest input": f"{recipe['max_length']} tokens",
-        **{key.replace("_", " "): value for key, value in recipe["settings"]["recipe"].items()},
+        **_settings(recipe),
     }
     sections = [
         ("", f"{start} on {data}: {len(config.labels)} labels ({_shortened(config.labels)}). {shape(config)}"),
@@ -83,7 +83,8 @@ def encoder_card(name: str, config: EncoderConfig, recipe: Mapping[str, Any]) ->
         "held-out loss (nats a guessed token)": f"{loss:.4f}" if isinstance(loss, float) else loss,
         "time": f"{result['seconds']:,.0f} s on {recipe['environment']['processor']}, "
         f"{recipe['environment']['threads']} threads ({result['tokens'] / seconds:,.0f} tokens/s)",
-        **{key.replace("_", " "): value for key, value in recipe["settings"]["recipe"].items()},
+        "steps": f"{result['steps']:,}",
+        **_settings(recipe),
     }
     use = f"To fine-tune: `tlm-edge finetune {name} --data DATA --out DIR`."
     if config.is_plain:
@@ -132,6 +133,12 @@ def committee_card(
         text = f"{notes.get(split, '')}\n\n" + "\n".join(rows) + f"\n\n{scores(together)}"
         sections.append((split.capitalize(), text))
     return card(metadata, name, sections)
+
+
+def _settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe's settings but for limits that were not set; the steps done stand elsewhere."""
+    settings = recipe["settings"]["recipe"]
+    return {key.replace("_", " "): value for key, value in settings.items() if value is not None and key != "max_steps"}
 
 
 def _score_row(name: str, metrics: ClassificationMetrics) -> str:

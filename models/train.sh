@@ -1,0 +1,65 @@
+#!/bin/sh
+# Trains the shipped models again and puts them into their folders, in about three hours on two cores:
+#
+#     sh models/train.sh DATA WORK
+#
+# DATA is the folder with wikipedia/ and agnews/ (benchmarks/README.md tells what they hold); WORK takes the intermediate
+# checkpoints. What WORK already holds is kept and what was interrupted goes on. TLM_EDGE names the command.
+set -eu
+data=$(cd "${1:?the folder of the data is missing}" && pwd)
+work=${2:?a folder to work in is missing}
+models=$(cd "$(dirname "$0")" && pwd)
+command=${TLM_EDGE:-tlm-edge}
+labelled="--data $data/agnews/train.jsonl.gz --data $data/agnews/train_extra.jsonl.gz --test-data $data/agnews/test.jsonl.gz"
+mkdir -p "$work"
+cd "$work"
+
+make() { # DIR COMMAND…: what the command writes to DIR, unless it is there
+  out=$1
+  shift
+  [ -e "$out" ] || "$command" "$@" --out "$out" --half --threads 1 $([ ! -e "$out.unfinished" ] || echo --resume)
+}
+encoder() { # SEED
+  make "wiki-bert-1-$1" pretrain --arch bert-1 --tokenizer tokenizer --corpus "$data/wikipedia" --max-tokens 32000000 --seed "$1"
+}
+committee() {
+  make agnews-committee committee train --members 3 --encoder wiki-bert-1-1 --encoder wiki-bert-1-2 --encoder wiki-bert-1-3 \
+    $labelled --class-balance --epochs 3 --seed 1
+}
+deep() {
+  # A fifth of the usual learning rates: larger ones destroy what was copied from the shallow encoder.
+  make wiki-bert-6 pretrain --arch bert-6 --grow-from wiki-bert-1-1 --corpus "$data/wikipedia" --max-tokens 4000000 \
+    --learning-rate 4e-4 --muon-learning-rate 4e-3 --seed 1
+  make agnews-bert-6 finetune wiki-bert-6 $labelled --class-balance --epochs 2 --learning-rate 3e-4 --seed 1
+}
+ship() { # DIR NAME: the model in DIR under the name it is shipped by
+  rm -rf "${models:?}/$2"
+  cp -R "$1" "$models/$2"
+  for file in "$models/$2"/README.md "$models/$2"/training.json; do
+    sed -e "s/wiki-bert-1-1/wiki-bert-1/g" -e "s/agnews-committee-00/agnews-bert-1/g" "$file" > "$file.new"
+    mv "$file.new" "$file"
+  done
+}
+
+[ -e tokenizer ] || "$command" tokenizer train --corpus "$data/wikipedia" --vocab-size 8192 --out tokenizer
+# Two at a time, a core each.
+encoder 1 & beside=$!
+encoder 2
+wait $beside
+deep & beside=$!
+encoder 3
+committee
+wait $beside
+
+ship wiki-bert-1-1 wiki-bert-1
+ship wiki-bert-6 wiki-bert-6
+ship agnews-bert-6 agnews-bert-6
+ship agnews-committee agnews-committee
+# The first member is shipped singly too; on its own it needs the tokenizer that the members share.
+ship agnews-committee/members/00 agnews-bert-1
+for file in tokenizer.json tokenizer_config.json special_tokens_map.json vocab.txt; do
+  cp "agnews-committee/$file" "$models/agnews-bert-1"
+done
+for name in agnews-bert-1 agnews-bert-6 agnews-committee; do
+  "$command" export --target onnx --precision int8 "$models/$name" --data "$data/agnews/test.jsonl.gz" --out "$models/$name/onnx-int8"
+done

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -167,20 +168,25 @@ def work_on(bundle: str, sequences: str) -> float:
 
     opened = open_bundle(bundle)
     session = open_session(opened, threads=1)
-    inputs = [pad([ids], opened.manifest.pad_token_id) for ids in json.loads(Path(sequences).read_text())]
+    return median_us(
+        session.run, [pad([ids], opened.manifest.pad_token_id) for ids in json.loads(Path(sequences).read_text())]
+    )
+
+
+def median_us(run: Callable[[np.ndarray, np.ndarray], Any], inputs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The mean over ``inputs`` of each one's median time over several passes, in µs: one slow moment doesn't count."""
     start = time.perf_counter()
     while time.perf_counter() - start < WARM_UP:
-        session.run(*inputs[0])
+        run(*inputs[0])
     passes = []
     start = time.perf_counter()
     while time.perf_counter() - start < SECONDS or len(passes) < 3:
         times = np.empty(len(inputs))
         for index, arrays in enumerate(inputs):
             began = time.perf_counter_ns()
-            session.run(*arrays)
+            run(*arrays)
             times[index] = time.perf_counter_ns() - began
         passes.append(times)
-    # Each text's median over the passes, then the mean over texts: one slow moment of the machine doesn't count.
     return float(np.median(passes, axis=0).mean() / 1e3)
 
 

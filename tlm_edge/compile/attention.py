@@ -36,7 +36,10 @@ class PooledValues(nn.Module):
 
     def forward(self, scores: Tensor, hidden: Tensor) -> Tensor:
         """Values without bias, (batch × rows, hidden), of masked ``scores`` (batch, rows × heads, length)."""
-        pooled = torch.matmul(scores.softmax(dim=-1), hidden)  # (batch, rows × heads, hidden)
+        return self.project(torch.matmul(scores.softmax(dim=-1), hidden))
+
+    def project(self, pooled: Tensor) -> Tensor:
+        """Values without bias, (batch × rows, hidden), of what was pooled, (batch, rows × heads, hidden)."""
         heads, width, _ = self.projection.shape
         by_head = pooled.reshape(-1, heads, width).transpose(0, 1)  # (heads, batch × rows, hidden)
         return torch.matmul(by_head, self.projection).transpose(0, 1).reshape(-1, width)

@@ -31,6 +31,8 @@ _DISTRIBUTIONS = {
     "jinja2": "jinja2",
     "datasets": "datasets",
     "huggingface_hub": "huggingface-hub",
+    "transformers": "transformers",
+    "sentencepiece": "sentencepiece",
 }
 
 
@@ -78,6 +80,7 @@ _PURPOSES = {
     "executorch": "export to ExecuTorch",
     "report": "reports: tables, plots, pages",
     "hub": "datasets and models by their Hugging Face name",
+    "transformers": "classifiers and tokenizers that only transformers reads",
 }
 
 #: name, programs of which the first found counts, how it tells its version, purpose, what to install.

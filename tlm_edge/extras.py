@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "executorch": ("torch", "executorch", "torchao"),
     "report": ("jinja2", "matplotlib"),
     "hub": ("datasets", "huggingface_hub"),
+    "transformers": ("torch", "safetensors", "transformers", "sentencepiece"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tlm_edge.hub import fetch_model, is_hub_name
 from tlm_edge.runtime.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -39,15 +40,18 @@ def lacks_weights(folder: Path) -> bool:
 
 
 def resolve_model(model: str | Path) -> Path:
-    """The folder or file that ``model`` means: a path, or the name of a shipped model.
+    """The folder or file that ``model`` means: a path, the name of a shipped model, or ``owner/name`` of the hub.
 
-    A path that exists wins over a name. Raises ``UserError`` if it is neither.
+    A path that exists wins over a name. A model of the hub is fetched into the hub's own cache.
+    Raises ``UserError`` if it is none of these.
     """
     path = Path(model)
     if path.exists():
         return path
     if str(model) in shipped_names():
         return models_folder() / str(model)
+    if is_hub_name(str(model)):
+        return fetch_model(str(model))
     known = ", ".join(shipped_names()) or "none in this installation"
     raise UserError(
         f"no model '{model}': give the path of a checkpoint, committee or bundle, or a shipped name ({known})"

@@ -1,4 +1,4 @@
-"""A Hugging Face hub on loopback, as far as ``datasets`` asks it: the repositories are the folders below a root."""
+"""A Hugging Face hub on loopback, as far as its libraries ask it: the repositories are the folders below a root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REVISION = "a" * 40
 
 @contextmanager
 def serve_hub(root: Path) -> Iterator[str]:
-    """Serve ``root/owner/name`` as the dataset ``owner/name``; yield the address for ``HF_ENDPOINT``."""
+    """Serve ``root/owner/name`` as dataset and model ``owner/name``; yield the address for ``HF_ENDPOINT``."""
     handler = type("Handler", (_Handler,), {"root": root})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -33,11 +33,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         match unquote(urlparse(self.path).path).strip("/").split("/"):
-            case ["api", "datasets", owner, name, "revision", _]:
+            case ["api", "datasets" | "models", owner, name, "revision", _] if (self.root / owner / name).is_dir():
                 self._describe(self.root / owner / name, f"{owner}/{name}")
-            case ["api", "datasets", owner, name, "tree", _, *folder]:
+            case ["api", "datasets" | "models", owner, name, "tree", _, *folder]:
                 self._list(self.root / owner / name, "/".join(folder))
-            case ["datasets", owner, name, "resolve", _, *path]:
+            case ["datasets", owner, name, "resolve", _, *path] | [owner, name, "resolve", _, *path]:
                 self._send_file(self.root / owner / name, "/".join(path))
             case _:
                 self._send(b"", 404)

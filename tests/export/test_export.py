@@ -268,7 +268,7 @@ def test_bad_checkpoints(tiny_checkpoint, tiny_tokenizer, tmp_path):
 
     def unsupported(folder):
         config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+        (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "mish"}))
 
     def truncated(folder):
         content = (folder / "model.safetensors").read_bytes()
@@ -280,7 +280,7 @@ def test_bad_checkpoints(tiny_checkpoint, tiny_tokenizer, tmp_path):
 
     for name, change, message in (
         ("pickled", pickled, "pickled weights"),
-        ("unsupported", unsupported, "activation 'relu'"),
+        ("unsupported", unsupported, "activation 'mish'"),
         ("truncated", truncated, "damaged"),
         ("bare", bare_tokenizer, r"no \[CLS\]"),
     ):

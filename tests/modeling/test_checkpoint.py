@@ -179,10 +179,11 @@ def test_an_encoder_is_no_classifier(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "gpt2"}, "not a BERT encoder"),
-        ({"hidden_act": "relu"}, "activation 'relu'"),
+        ({"model_type": "gpt2"}, "no encoder of the BERT family"),
+        ({"hidden_act": "mish"}, "activation 'mish'"),
         ({"position_embedding_type": "relative_key"}, "absolute position"),
         ({"hidden_size": None}, None),
+        ({"pad_token_id": 5000}, "none of"),
         ({"num_attention_heads": 5, "hidden_size": 32}, "not a multiple"),
     ],
 )

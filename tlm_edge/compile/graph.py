@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from tlm_edge.compile.rewrite import AS_WRITTEN, FIXED_QUERY, ROW_QUERY, RewrittenClassifier, rewrite
 from tlm_edge.modeling.encoder import gather_rows
+from tlm_edge.modeling.foreign import ForeignClassifier, Member
 from tlm_edge.modeling.heads import SequenceClassifier
+
+#: In place of what was rewritten: the layers are not BERT's, transformers computes them.
+FOREIGN = "transformers"
 
 
 class AsWritten(nn.Module):
@@ -23,7 +27,7 @@ class AsWritten(nn.Module):
         """Logits (batch, labels) of ``input_ids`` and ``attention_mask``, both (batch, length)."""
         hidden = self.model.encoder(input_ids, attention_mask)
         read = gather_rows(hidden, self.model.readout_rows(input_ids)).flatten(1)
-        return self.model.classifier(torch.tanh(self.model.pooler(read)))
+        return self.model.classifier(self.model.readout_activation(self.model.pooler(read)))
 
 
 class CommitteeGraph(nn.Module):
@@ -39,15 +43,24 @@ class CommitteeGraph(nn.Module):
         return logits.softmax(dim=-1).mean(dim=1), logits
 
 
-def deployable(members: Sequence[SequenceClassifier], cls_token_id: int, *, rewritten: bool = True) -> nn.Module:
+def deployable(members: Sequence[Member], cls_token_id: int, *, rewritten: bool = True) -> nn.Module:
     """The module to export, in evaluation mode: ``logits`` of one member, probabilities and logits of several."""
-    branches: list[nn.Module] = [
-        rewrite(member, cls_token_id) if rewritten else AsWritten(member) for member in members
-    ]
+    branches = [_branch(member, cls_token_id, rewritten) for member in members]
     return branches[0].eval() if len(branches) == 1 else CommitteeGraph(branches).eval()
 
 
+def _branch(member: Member, cls_token_id: int, rewritten: bool) -> nn.Module:
+    if isinstance(member, ForeignClassifier):
+        return member
+    return rewrite(member, cls_token_id) if rewritten else AsWritten(member)
+
+
 def rewrite_kind(graph: nn.Module) -> str:
-    """What was rewritten in a module of ``deployable``: ``fixed-query``, ``row-query``, both, or ``none``."""
+    """What was rewritten in a module of ``deployable``: ``fixed-query``, ``row-query``, both, or ``none``.
+
+    ``transformers`` where nothing was because transformers computes the layers.
+    """
+    if any(isinstance(module, ForeignClassifier) for module in graph.modules()):
+        return FOREIGN
     kinds = {module.kind for module in graph.modules() if isinstance(module, RewrittenClassifier)}
     return "+".join(kind for kind in (FIXED_QUERY, ROW_QUERY) if kind in kinds) or AS_WRITTEN

@@ -28,10 +28,12 @@ class MergedEmbeddings(nn.Module):
         merged = embeddings.position.weight.double() + embeddings.token_type.weight[0].double()
         self.position = nn.Parameter(merged.detach().to(self.word.dtype))
         self.norm = copy.deepcopy(embeddings.norm)
+        self.projection = copy.deepcopy(embeddings.projection)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Hidden states (batch, length, hidden) of ``input_ids`` (batch, length)."""
-        return self.norm(F.embedding(input_ids, self.word) + self.position[: input_ids.shape[1]])
+        hidden = self.norm(F.embedding(input_ids, self.word) + self.position[: input_ids.shape[1]])
+        return hidden if self.projection is None else self.projection(hidden)
 
 
 class FeedForward(nn.Module):
@@ -43,11 +45,12 @@ class FeedForward(nn.Module):
         self.up = copy.deepcopy(layer.up)
         self.down = copy.deepcopy(layer.down)
         self.down_norm = copy.deepcopy(layer.down_norm)
+        self.activation = layer.activation
 
     def forward(self, attended: Tensor) -> Tensor:
         """Transform rows (…, hidden), residual already added, keeping their shape."""
         row = self.output_norm(attended)
-        return self.down_norm(row + self.down(F.gelu(self.up(row))))
+        return self.down_norm(row + self.down(self.activation(self.up(row))))
 
 
 class FullLayer(nn.Module):
@@ -88,6 +91,7 @@ class RewrittenClassifier(nn.Module):
         self.feed_forward = FeedForward(last)
         self.pooler = copy.deepcopy(model.pooler)
         self.classifier = copy.deepcopy(model.classifier)
+        self.readout_activation = model.readout_activation
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits (batch, labels) of ``input_ids`` and ``attention_mask``, both (batch, length), the mask 0 at padding.
@@ -104,7 +108,7 @@ class RewrittenClassifier(nn.Module):
             rows = self.feed_forward(self.attention(hidden, masked))
         else:
             rows = self.feed_forward(self.attention(hidden, masked, self._read(hidden, input_ids)))
-        return self.classifier(torch.tanh(self.pooler(rows.reshape(-1, self.pooler.in_features))))
+        return self.classifier(self.readout_activation(self.pooler(rows.reshape(-1, self.pooler.in_features))))
 
     def _read(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
         if not self.markers:

@@ -18,6 +18,7 @@ from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 
 from tlm_edge.data.corpus import documents
+from tlm_edge.data.slow_tokenizer import SLOW_FILES, convert_slow_tokenizer
 from tlm_edge.files import new_folder, refuse_existing
 from tlm_edge.runtime.errors import UserError
 
@@ -106,8 +107,9 @@ def tokenizer_from_vocabulary(vocabulary: Path, *, lowercase: bool | None = None
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a folder with ``tokenizer.json``, or with ``vocab.txt`` and an optional configuration.
 
-    Either file itself will do as well. Padding and truncation are off, whatever was stored.
-    Raises ``UserError`` if there is none, or if it can't be read.
+    Either file itself will do as well. One in an older form than these (see ``SLOW_FILES``) transformers converts.
+    Padding and truncation are off, whatever was stored.
+    Raises ``UserError`` if there is none, or if it can't be read, ``MissingExtraError`` if transformers is missing.
     """
     path = Path(folder)
     if path.is_file():
@@ -116,6 +118,8 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         return _load_json(path / "tokenizer.json")
     if (path / "vocab.txt").is_file():
         return tokenizer_from_vocabulary(path / "vocab.txt", lowercase=_stored_lowercase(path))
+    if any((path / name).is_file() for name in SLOW_FILES):
+        return convert_slow_tokenizer(path)
     raise UserError(f"{path}: no tokenizer here (tokenizer.json or vocab.txt); make one with tlm-edge tokenizer train")
 
 

@@ -11,6 +11,7 @@ _REWRITES = {
     "row-query": "exact: the last layer on the rows that are read",
     "fixed-query+row-query": "exact: the last layer of each member on the rows that are read",
     "none": "none: exported as written",
+    "transformers": "none: computed as transformers does, whose layers these are",
 }
 
 

@@ -17,6 +17,7 @@ from tlm_edge.export.source import SourceModel, load_source
 from tlm_edge.export.texts import sequences_of_many_lengths, texts_for
 from tlm_edge.files import new_folder, refuse_existing, sha256_file, write_json
 from tlm_edge.modeling.checkpoint import TOKENIZER_FILES
+from tlm_edge.modeling.config import read_config, read_content
 from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Manifest
@@ -90,7 +91,8 @@ def _write_tokenizer(source: SourceModel, folder: Path) -> None:
             shutil.copyfile(source.folder / name, folder / name)
     if not (folder / "tokenizer.json").is_file():
         source.tokenizer.save(str(folder / "tokenizer.json"))
-    if not (folder / "vocab.txt").is_file():
+    is_word_piece = json.loads(source.tokenizer.to_str())["model"]["type"] == "WordPiece"
+    if is_word_piece and not (folder / "vocab.txt").is_file():
         vocabulary = source.tokenizer.get_vocab()
         tokens = sorted(vocabulary, key=vocabulary.__getitem__)
         (folder / "vocab.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
@@ -99,7 +101,11 @@ def _write_tokenizer(source: SourceModel, folder: Path) -> None:
 def _write_config(source: SourceModel, folder: Path) -> None:
     """The configuration by which optimum's ``ORTModelForSequenceClassification`` loads a single model."""
     if not source.is_committee:
-        content = source.members[0].config.to_json("SequenceClassification")
+        content = read_content(source.folder)
+        if content["model_type"] in ("bert", "tlm-bert"):
+            content = read_config(source.folder).to_json("SequenceClassification")
+        for name in ("_name_or_path", "auto_map"):  # a path of the machine it was saved on, and code
+            content.pop(name, None)
         (folder / "config.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from tlm_edge.data.slow_tokenizer import SLOW_FILES
 from tlm_edge.data.tokenizer import load_tokenizer
 from tlm_edge.files import sha256_file
-from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier
+from tlm_edge.hub import name_of
+from tlm_edge.modeling.checkpoint import WEIGHTS
 from tlm_edge.modeling.committee import is_committee, load_committee, member_folders
-from tlm_edge.modeling.heads import SequenceClassifier
+from tlm_edge.modeling.config import read_content
+from tlm_edge.modeling.foreign import Member, load_any_classifier
 from tlm_edge.runtime.classifier import batches_by_length
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import Source
@@ -33,7 +36,7 @@ class SourceModel:
     """
 
     folder: Path
-    members: tuple[SequenceClassifier, ...]
+    members: tuple[Member, ...]
     labels: tuple[str, ...]
     tokenizer: Tokenizer
     max_length: int
@@ -42,8 +45,8 @@ class SourceModel:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
-        return self.folder.resolve().name
+        """The name of its folder, or of its repository on the hub."""
+        return name_of(self.folder)
 
     @property
     def pad_token_id(self) -> int:
@@ -53,11 +56,12 @@ class SourceModel:
     def describe(self) -> Source:
         """What a manifest says of it."""
         config = self.members[0].config
+        kind = read_content(member_folders(self.folder)[0] if self.is_committee else self.folder)["model_type"]
         layers = "+".join(str(member.config.num_hidden_layers) for member in self.members)
         return Source(
             name=self.name,
             kind="committee" if self.is_committee else "checkpoint",
-            architecture=f"bert, layers {layers}, hidden {config.hidden_size}, heads {config.num_attention_heads}",
+            architecture=f"{kind}, layers {layers}, hidden {config.hidden_size}, heads {config.num_attention_heads}",
             members=len(self.members),
             parameters=sum(parameter.numel() for member in self.members for parameter in member.parameters()),
             sha256=_digest(self.folder),
@@ -93,12 +97,14 @@ def load_source(folder: Path, max_length: int | None = None) -> SourceModel:
     if not folder.is_dir():
         raise UserError(f"{folder} is not the folder of a checkpoint or committee")
     committee = is_committee(folder)
-    members = load_committee(folder).members if committee else (load_classifier(folder),)
+    members: tuple[Member, ...] = load_committee(folder).members if committee else (load_any_classifier(folder),)
     tokenizer = load_tokenizer(folder)
     smallest = min(member.config.vocab_size for member in members)
-    if tokenizer.get_vocab_size() > smallest:
+    # Vocabularies of some checkpoints have gaps: the largest id counts, not their size.
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    if tokens > smallest:
         raise UserError(
-            f"{folder}: the tokenizer has {tokenizer.get_vocab_size()} tokens, the model only {smallest} embeddings: "
+            f"{folder}: the tokenizer has {tokens} tokens, the model only {smallest} embeddings: "
             "use the tokenizer that the model was trained with"
         )
     positions = min(member.config.max_position_embeddings for member in members)
@@ -132,7 +138,7 @@ def _digest(folder: Path) -> str:
     folders = [folder, *(member_folders(folder) if is_committee(folder) else ())]
     digest = hashlib.sha256()
     for each in folders:
-        for name in ("config.json", "committee.json", "tokenizer.json", "vocab.txt", WEIGHTS):
+        for name in ("config.json", "committee.json", "tokenizer.json", "vocab.txt", *SLOW_FILES, WEIGHTS):
             if (each / name).is_file():
                 digest.update(f"{each.relative_to(folder).as_posix()}/{name} {sha256_file(each / name)}\n".encode())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from tlm_edge.modeling.config import EncoderConfig, read_config
+from tlm_edge.modeling.config import EncoderConfig, read_config, read_content
 from tlm_edge.modeling.heads import MaskedLanguageModel, SequenceClassifier
+from tlm_edge.modeling.hugging_face import rename_tensors
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.shipped import WEIGHTS_COMMAND, lacks_weights
 
 WEIGHTS = "model.safetensors"
+#: Weights of other formats, all of which can carry code.
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 #: The files that make a tokenizer; copied along with every checkpoint.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
@@ -29,6 +32,7 @@ _NAMES = {
     r"encoder\.embeddings\.position\.": "bert.embeddings.position_embeddings.",
     r"encoder\.embeddings\.token_type\.": "bert.embeddings.token_type_embeddings.",
     r"encoder\.embeddings\.norm\.": "bert.embeddings.LayerNorm.",
+    r"encoder\.embeddings\.projection\.": "bert.embeddings.projection.",
     r"encoder\.layers\.(\d+)\.(query|key|value)\.": r"bert.encoder.layer.\1.attention.self.\2.",
     r"encoder\.layers\.(\d+)\.output\.": r"bert.encoder.layer.\1.attention.output.dense.",
     r"encoder\.layers\.(\d+)\.output_norm\.": r"bert.encoder.layer.\1.attention.output.LayerNorm.",
@@ -95,14 +99,20 @@ def load_classifier(folder: Path) -> SequenceClassifier:
     weights = read_weights(folder)
     if not config.labels or "classifier.weight" not in weights:
         raise UserError(f"{folder} is a bare encoder without a classifier: fine-tune it first (tlm-edge finetune)")
-    if len(weights["classifier.weight"]) != len(config.labels):
-        raise UserError(
-            f"{folder}: config.json names {len(config.labels)} labels but the classifier has "
-            f"{len(weights['classifier.weight'])}: repair id2label"
-        )
+    require_labels(folder, config.labels, len(weights["classifier.weight"]))
     model = SequenceClassifier(config)
     load_weights(model, weights, folder)
     return model.eval()
+
+
+def require_labels(folder: Path, labels: Sequence[str], rows: int) -> None:
+    """Raise ``UserError`` unless a classifier of ``rows`` logits chooses one of ``labels``, at least two."""
+    if len(labels) != rows:
+        raise UserError(
+            f"{folder}: config.json names {len(labels)} labels but the classifier has {rows}: repair id2label"
+        )
+    if rows < 2:
+        raise UserError(f"{folder}: a single logit, so a head for regression; only classifiers of labels are supported")
 
 
 def load_masked_language_model(folder: Path) -> MaskedLanguageModel:
@@ -137,29 +147,34 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], folder: Path, 
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by Hugging Face's names, with the spelling of older files made today's.
+    """The tensors of a checkpoint by the names of Hugging Face's BERT, however old it is or whose relative.
 
     Raises ``UserError`` if there are none, if they can't be read, or if only a pickle is there.
     """
-    path = folder / WEIGHTS
-    if not path.is_file():
-        if (folder / "pytorch_model.bin").is_file():
-            raise UserError(f"{folder} holds only pickled weights, which can run code: convert them to {WEIGHTS}")
-        if lacks_weights(folder):
-            raise UserError(f"the weights of {folder.name} are not part of this installation: {WEIGHTS_COMMAND}")
-        raise UserError(f"{folder} is not a checkpoint: it has no {WEIGHTS}")
+    path = require_weights(folder)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} can't be read ({error}): the file is damaged, fetch or save it again") from error
-    renamed = {}
-    for name, tensor in tensors.items():
-        name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-        bare = name.startswith(("embeddings.", "encoder.", "pooler.", "convolution."))
-        renamed["bert." + name if bare else name] = tensor
-    if "cls.predictions.bias" not in renamed and "cls.predictions.decoder.bias" in renamed:
-        renamed["cls.predictions.bias"] = renamed["cls.predictions.decoder.bias"]
-    return renamed
+    return rename_tensors(tensors, read_content(folder))
+
+
+def require_weights(folder: Path) -> Path:
+    """The file of a checkpoint's weights. Raises ``UserError`` if there is none, or only a pickle, with the remedy."""
+    path = folder / WEIGHTS
+    if path.is_file():
+        return path
+    if any(next(folder.glob(pattern), None) for pattern in _PICKLES):
+        raise UserError(
+            f"{folder} holds only pickled weights, which can run code when they are loaded: if you trust them, convert "
+            'them, python -c "from transformers import AutoModelForSequenceClassification as M; '
+            f"M.from_pretrained('{folder}').save_pretrained('{folder}')\""
+        )
+    if (folder / f"{WEIGHTS}.index.json").is_file():
+        raise UserError(f"{folder}: its weights are spread over several files: save them as one {WEIGHTS}")
+    if lacks_weights(folder):
+        raise UserError(f"the weights of {folder.name} are not part of this installation: {WEIGHTS_COMMAND}")
+    raise UserError(f"{folder} is not a checkpoint: it has no {WEIGHTS}")
 
 
 def is_checkpoint(folder: Path) -> bool:

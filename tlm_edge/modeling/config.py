@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tlm_edge.modeling.hugging_face import FAMILY, in_berts_words
 from tlm_edge.runtime.errors import UserError
+
+#: The activations that the encoder computes, by transformers' names (see ``encoder.ACTIVATIONS``).
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish")
 
 #: Fields that keep their name in ``config.json``.
 _SHARED_FIELDS = (
@@ -41,10 +45,13 @@ class Convolution:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """An encoder of the BERT family (post-LN, GELU, absolute positions), and how a classifier reads it.
+    """An encoder of the BERT family (post-LN, absolute positions), and how a classifier reads it.
 
     ``labels`` is empty for a bare encoder. ``markers`` are the ids of the tokens whose rows the classifier reads
     instead of [CLS] (entity markers of relation classification); empty for the usual [CLS] readout.
+    ``activation`` is that of the feed-forward blocks, ``readout_activation`` that between pooler and classifier (BERT:
+    tanh, DistilBERT: relu, ELECTRA: gelu). ``embedding_size`` is the width of the embeddings where a projection makes
+    them as wide as the layers (ELECTRA), ``None`` where they are that wide by themselves.
     """
 
     vocab_size: int
@@ -59,6 +66,9 @@ class EncoderConfig:
     attention_probs_dropout_prob: float = 0.1
     initializer_range: float = 0.02
     pad_token_id: int = 0
+    activation: str = "gelu"
+    readout_activation: str = "tanh"
+    embedding_size: int | None = None
     convolution: Convolution | None = None
     markers: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
@@ -73,14 +83,20 @@ class EncoderConfig:
     @property
     def is_plain(self) -> bool:
         """Whether Hugging Face's own BERT classes hold this model as it is."""
-        return self.convolution is None and not self.markers
+        usual_readout = self.readout_activation == "tanh" and not self.markers
+        return usual_readout and self.convolution is None and self.embedding_size is None
+
+    @property
+    def embedding_width(self) -> int:
+        """The width of the embedding tables."""
+        return self.hidden_size if self.embedding_size is None else self.embedding_size
 
     def to_json(self, head: str) -> dict[str, Any]:
         """The content of ``config.json``; ``head`` is ``"MaskedLM"`` or ``"SequenceClassification"``."""
         content: dict[str, Any] = {
             "model_type": "bert" if self.is_plain else "tlm-bert",
             "architectures": [f"BertFor{head}" if self.is_plain else f"TlmBertFor{head}"],
-            "hidden_act": "gelu",
+            "hidden_act": self.activation,
             "position_embedding_type": "absolute",
         }
         content |= {name: getattr(self, name) for name in _SHARED_FIELDS}
@@ -88,6 +104,10 @@ class EncoderConfig:
             content["convolution"] = asdict(self.convolution)
         if self.markers:
             content["markers"] = list(self.markers)
+        if self.readout_activation != "tanh":
+            content["readout_activation"] = self.readout_activation
+        if self.embedding_size is not None:
+            content["embedding_size"] = self.embedding_size
         if self.labels:
             content["id2label"] = {str(index): label for index, label in enumerate(self.labels)}
             content["label2id"] = {label: index for index, label in enumerate(self.labels)}
@@ -100,28 +120,41 @@ class EncoderConfig:
 
         Raises ``UserError`` for another model type, activation or kind of positions than this encoder computes.
         """
-        if content.get("model_type") not in ("bert", "tlm-bert"):
-            raise UserError(f"{where}: model type {content.get('model_type')!r} is not a BERT encoder")
-        if content.get("hidden_act", "gelu") != "gelu":
-            raise UserError(f"{where}: activation {content['hidden_act']!r} is not supported, only 'gelu'")
-        if content.get("position_embedding_type", "absolute") != "absolute":
-            raise UserError(f"{where}: only absolute position embeddings are supported")
+        if content.get("model_type") not in ("tlm-bert", *FAMILY):
+            raise UserError(
+                f"{where}: model type {content.get('model_type')!r} is no encoder of the BERT family known here"
+            )
+        content = in_berts_words(content, where)
+        activation = content.get("hidden_act", "gelu")
+        if activation not in ACTIVATIONS:
+            raise UserError(f"{where}: activation {activation!r} is not supported, only {', '.join(ACTIVATIONS)}")
         missing = [name for name in _SHARED_FIELDS[:6] if name not in content]
         if missing:
             raise UserError(f"{where}: {', '.join(missing)} missing: not a complete BERT configuration")
         fields: dict[str, Any] = {name: content[name] for name in _SHARED_FIELDS if content.get(name) is not None}
+        if fields.get("pad_token_id", 0) not in range(content["vocab_size"]):
+            raise UserError(
+                f"{where}: the pad_token_id {fields['pad_token_id']} is none of {content['vocab_size']} tokens"
+            )
+        fields |= {"activation": activation, "readout_activation": content.get("readout_activation", "tanh")}
+        if content.get("embedding_size", content["hidden_size"]) != content["hidden_size"]:
+            fields["embedding_size"] = content["embedding_size"]
         if convolution := content.get("convolution"):
             fields["convolution"] = Convolution(
                 convolution["layers"], tuple(convolution["kernel"]), convolution["channels"]
             )
         fields["markers"] = tuple(content.get("markers", ()))
-        if names := content.get("id2label"):
-            fields["labels"] = tuple(names[str(index)] for index in range(len(names)))
+        fields["labels"] = read_labels(content, where)
         return cls(**fields)
 
 
 def read_config(folder: Path) -> EncoderConfig:
     """The configuration of a checkpoint folder. Raises ``UserError`` if it has none or an unsupported one."""
+    return EncoderConfig.from_json(read_content(folder), str(folder / "config.json"))
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """The JSON object in a folder's ``config.json``. Raises ``UserError`` if there is none."""
     path = folder / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +162,26 @@ def read_config(folder: Path) -> EncoderConfig:
         raise UserError(f"{folder} is not a checkpoint: it has no config.json") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it or save the checkpoint again") from error
-    return EncoderConfig.from_json(content, str(path))
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; restore it or save the checkpoint again")
+    return content
+
+
+def read_labels(content: dict[str, Any], where: str) -> tuple[str, ...]:
+    """The labels in a ``config.json`` by their numbers, transformers' own where a classifier names none.
+
+    Raises ``UserError`` if the numbers have gaps, or a label is named twice.
+    """
+    names = content.get("id2label")
+    if not names:
+        classifies = any(name.endswith("ForSequenceClassification") for name in content.get("architectures") or ())
+        return tuple(f"LABEL_{index}" for index in range(content.get("num_labels", 2))) if classifies else ()
+    if set(names) != {str(index) for index in range(len(names))}:
+        raise UserError(f"{where}: id2label numbers its {len(names)} labels other than from 0 on: repair it")
+    labels = tuple(str(names[str(index)]) for index in range(len(names)))
+    if len(set(labels)) != len(labels):
+        raise UserError(f"{where}: id2label gives several numbers the same label: repair it")
+    return labels
 
 
 def _convolutional(hidden: int, heads: int, layers: int, kernel: tuple[int, int], channels: int) -> EncoderConfig:

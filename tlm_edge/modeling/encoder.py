@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,23 +12,41 @@ from torch.nn import functional as F
 from tlm_edge.modeling.config import EncoderConfig
 from tlm_edge.modeling.convolution import ConvolutionBlock
 
+_tanh_gelu = partial(F.gelu, approximate="tanh")
+#: The activations by transformers' names.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": _tanh_gelu,
+    "gelu_pytorch_tanh": _tanh_gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
 
 class Embeddings(nn.Module):
-    """Token + position + type embedding, LayerNorm, dropout: (batch, length) ids → (batch, length, hidden)."""
+    """Token + position + type embedding, LayerNorm, dropout: (batch, length) ids → (batch, length, hidden).
+
+    Where they are narrower than the layers, a projection widens them at the end.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.word = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width = config.embedding_width
+        self.word = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.position = nn.Embedding(config.max_position_embeddings, width)
+        self.token_type = nn.Embedding(config.type_vocab_size, width)
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.projection = None if config.embedding_size is None else nn.Linear(width, config.hidden_size)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Embed ``input_ids``."""
         length = input_ids.shape[1]
         hidden = self.word(input_ids) + self.position.weight[:length] + self.token_type.weight[0]
-        return self.dropout(self.norm(hidden))
+        hidden = self.dropout(self.norm(hidden))
+        return hidden if self.projection is None else self.projection(hidden)
 
 
 class Layer(nn.Module):
@@ -45,6 +66,7 @@ class Layer(nn.Module):
         self.down_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.attention_dropout = config.attention_probs_dropout_prob
+        self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, hidden: Tensor, visible: Tensor | None, rows: Tensor | None = None) -> Tensor:
         """Transform ``hidden`` (batch, length, hidden); return all rows, or only ``rows`` (batch, chosen).
@@ -66,7 +88,7 @@ class Layer(nn.Module):
             )
         attended = self.output(attended.transpose(1, 2).flatten(2))
         asking = self.output_norm(asking + self.dropout(attended))
-        return self.down_norm(asking + self.dropout(self.down(F.gelu(self.up(asking)))))
+        return self.down_norm(asking + self.dropout(self.down(self.activation(self.up(asking)))))
 
     def _attend_from_few(self, query: Tensor, hidden: Tensor, visible: Tensor | None) -> Tensor:
         """Attention of a few queries (batch, heads, rows, size a head) without projecting every position.

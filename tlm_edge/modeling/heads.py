@@ -6,10 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tlm_edge.modeling.config import EncoderConfig
-from tlm_edge.modeling.encoder import Encoder, Layer
+from tlm_edge.modeling.encoder import ACTIVATIONS, Encoder, Layer
+from tlm_edge.runtime.errors import UserError
 
 
 class MaskedLanguageModel(nn.Module):
@@ -17,22 +17,25 @@ class MaskedLanguageModel(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        if config.embedding_size is not None:
+            raise UserError("an encoder with narrower embeddings than layers (ELECTRA's) can't be pre-trained here")
         self.config = config
         self.encoder = Encoder(config)
         self.transform = nn.Linear(config.hidden_size, config.hidden_size)
         self.transform_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.activation = ACTIVATIONS[config.activation]
         initialize(self)
 
     def features(self, input_ids: Tensor, attention_mask: Tensor | None, rows: Tensor | None) -> Tensor:
         """What the decoder multiplies: (batch, chosen or length, hidden); see ``Encoder.forward``."""
         hidden = self.encoder(input_ids, attention_mask, rows)
-        return self.transform_norm(F.gelu(self.transform(hidden)))
+        return self.transform_norm(self.activation(self.transform(hidden)))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary, (batch, chosen or length, vocabulary)."""
         features = self.features(input_ids, attention_mask, rows)
-        return F.linear(features, self.encoder.embeddings.word.weight, self.decoder_bias)
+        return nn.functional.linear(features, self.encoder.embeddings.word.weight, self.decoder_bias)
 
 
 class SequenceClassifier(nn.Module):
@@ -46,13 +49,14 @@ class SequenceClassifier(nn.Module):
         self.pooler = nn.Linear(read, config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, len(config.labels))
+        self.readout_activation = ACTIVATIONS[config.readout_activation]
         initialize(self)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Logits, (batch, labels), of ``input_ids`` (batch, length) with ``attention_mask`` 0 at padding."""
         rows = self.readout_rows(input_ids)
         hidden = self.encoder(input_ids, attention_mask, rows).flatten(1)
-        return self.classifier(self.dropout(torch.tanh(self.pooler(hidden))))
+        return self.classifier(self.dropout(self.readout_activation(self.pooler(hidden))))
 
     def readout_rows(self, input_ids: Tensor) -> Tensor:
         """Positions the classifier reads, (batch, 1 or markers): [CLS] at 0, or each marker's first occurrence."""

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from tlm_edge.data.tokenizer import load_tokenizer
-from tlm_edge.modeling.checkpoint import load_classifier
 from tlm_edge.modeling.committee import SoftVote, is_committee, load_committee
-from tlm_edge.modeling.heads import SequenceClassifier
+from tlm_edge.modeling.foreign import Member, load_any_classifier
 from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions
 from tlm_edge.runtime.tokenize import TextEncoder, pad
 
@@ -33,14 +32,14 @@ class TorchClassifier:
         if threads is not None:
             torch.set_num_threads(threads)
         self.labels: tuple[str, ...]
-        self.model: SequenceClassifier | SoftVote
+        self.model: Member | SoftVote
         if is_committee(folder):
             committee = load_committee(folder)
             self.model = SoftVote(committee.members).eval()
             self.labels, self.max_length = committee.labels, committee.max_length
             self._pad_token_id = committee.members[0].config.pad_token_id
         else:
-            self.model = load_classifier(folder)
+            self.model = load_any_classifier(folder)
             self.labels, self.max_length = self.model.config.labels, self.model.config.max_position_embeddings
             self._pad_token_id = self.model.config.pad_token_id
         self.encoder = _text_encoder(folder, self.max_length, parallel=threads != 1)

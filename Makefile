@@ -3,19 +3,23 @@
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
+# The next major version of transformers and what it wants newer than the lock has it, laid over .venv for its tests.
+NEXT := .transformers-next
+NEXT_LOCK := requirements-transformers.lock
 WORKERS ?= 2
 # PYTHON=… names the interpreter to build .venv with; without it the first suitable one of these is taken.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14)
 # Stamps carry their key in their name: a moved checkout or a changed lock has no stamp yet, whatever the files' times.
 BOOTSTRAPPED := $(VENV)/.bootstrapped-$(shell pwd | cksum | cut -d' ' -f1)
 INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut -d' ' -f1)
+NEXT_INSTALLED := $(NEXT)/.installed-$(shell cat $(NEXT_LOCK) | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser quickstart test test-slow lint format lock docs benchmarks wheel clean
+.PHONY: help setup setup-browser quickstart test test-slow test-transformers lint format lock docs benchmarks wheel clean
 
 help: ## Show this list (the default)
 	@echo "make TARGET, with one of:"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1 /p' Makefile | awk '{name = $$1; sub(/^ *[^ ]+ /, ""); printf "  %-14s %s\n", name, $$0}'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 /p' Makefile | awk '{name = $$1; sub(/^ *[^ ]+ /, ""); printf "  %-18s %s\n", name, $$0}'
 
 setup: $(INSTALLED) ## Build .venv with every locked package and tlm-edge itself (does nothing when it is up to date)
 	@echo "setup: .venv is what $(LOCK) says; the command is $(BIN)/tlm-edge"
@@ -29,6 +33,10 @@ test: setup ## Run the tests but for the slow ones
 test-slow: setup ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
+test-transformers: $(NEXT_INSTALLED) ## Run what depends on transformers with its next major version, laid over .venv
+	PYTHONPATH=$(CURDIR)/$(NEXT) $(BIN)/python -c 'import transformers as t; print("transformers", t.__version__); assert t.__version__ > "5"'
+	PYTHONPATH=$(CURDIR)/$(NEXT) $(BIN)/python -m pytest -n $(WORKERS) tests/export/test_hugging_face.py tests/modeling/test_checkpoint.py $(ARGS)
+
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,9 +46,12 @@ format: setup ## Repair what lint finds and can be repaired by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(BOOTSTRAPPED) ## Renew requirements.lock from pyproject.toml (ARGS=--upgrade takes the newest versions)
+lock: $(BOOTSTRAPPED) ## Renew the locks from pyproject.toml (ARGS=--upgrade takes the newest versions)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(LOCK) pyproject.toml
+	printf '%s\n' 'transformers>=5,<6' huggingface-hub tokenizers httpx2 httpcore2 truststore | \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-deps --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(NEXT_LOCK) -
 
 docs: setup ## Renew docs/cli.md from the commands' own help
 	$(BIN)/python docs/write_cli.py
@@ -56,7 +67,7 @@ wheel: setup ## Build the wheel, that of the models' weights and the source arch
 	@ls -l dist
 
 clean: ## Remove .venv, build results and caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEXT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup-browser: ## Install Chromium for the report's browser tests (Debian, as root; elsewhere it says what to install)
@@ -94,6 +105,11 @@ $(BOOTSTRAPPED):
 	fi; \
 	rm -f .uv-requirement; \
 	touch $@
+
+$(NEXT_INSTALLED): $(INSTALLED)
+	@rm -rf $(NEXT)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(NEXT) --no-deps --require-hashes -r $(NEXT_LOCK)
+	@touch $@
 
 $(INSTALLED): $(BOOTSTRAPPED)
 	@echo "setup: installing the packages of $(LOCK) (minutes and gigabytes the first time: PyTorch for Linux brings CUDA along)"

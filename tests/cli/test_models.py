@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,20 @@ def test_verify_fails_loudly(tiny_bundle, tmp_path):
     assert "FAILED  signature" in result.stdout
     (row,) = json_lines(invoke("verify", tiny_bundle, "--json").stdout)
     assert row["passed"] is True
+
+
+def test_a_committee_is_built_and_measured(tiny_committee, tmp_path):
+    members = []
+    for number in range(2):
+        members.append(shutil.copytree(tiny_committee / "members" / f"{number:02d}", tmp_path / str(number)))
+        for file in ("tokenizer.json", "vocab.txt"):
+            if (tiny_committee / file).is_file():
+                shutil.copy(tiny_committee / file, members[-1])
+    data, out = evaluation_texts("agnews"), tmp_path / "committee"
+    done = invoke("committee", "build", *members, "--test-data", data, "--out", out)
+    accuracy = json_lines(invoke("evaluate", out, "--data", data, "--json").stdout)[0]["accuracy"]
+    assert f"test       accuracy {accuracy:.4f}  (members " in done.stdout
+    assert f"| committee | {accuracy:.4f} |" in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_inspect(tiny_committee):

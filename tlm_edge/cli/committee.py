@@ -26,16 +26,24 @@ app = typer.Typer(help="Build a committee from checkpoints, or train its members
 def build(
     members: Annotated[list[str], typer.Argument(metavar="MEMBER…", help="Two or more fine-tuned checkpoints.")],
     out: OutOption,
+    test_data: training.TestDataOption = None,
+    threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
     """Build a committee from fine-tuned checkpoints that share labels and tokenizer."""
-    training.begin(None)
+    training.begin(threads)
     from tlm_edge.modeling.committee import build_committee
     from tlm_edge.shipped import resolve_model
 
-    build_committee([resolve_model(member) for member in members], out, force=force)
-    print(f"{out}: a committee of {len(members)}")
-    print(f"next: tlm-edge evaluate {out} --data DATA, or tlm-edge export --target onnx {out}")
+    folders = [resolve_model(member) for member in members]
+    scores = {}
+    if test_data is None:
+        build_committee(folders, out, force=force)
+    else:
+        from tlm_edge.training.committee_training import build_measured
+
+        scores = build_measured(folders, out, test_data, threads=threads, force=force)
+    training.print_committee_result(out, {"result": scores, "settings": {"members": len(members)}}, None)
 
 
 @app.command()

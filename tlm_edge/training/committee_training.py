@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from accelerate import PartialState
 
-from tlm_edge.files import sha256_file
+from tlm_edge.data.tasks import load_examples
+from tlm_edge.files import refuse_existing, sha256_file
 from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier
-from tlm_edge.modeling.committee import build_committee, tokenizer_digest
+from tlm_edge.modeling.committee import build_committee, check_members, tokenizer_digest
+from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.classification import FinetuneJob, prepare
 from tlm_edge.training.examples import EncodedExamples
@@ -90,6 +92,25 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
     return content
 
 
+def build_measured(
+    members: Sequence[Path], out: Path, data: str, *, threads: int | None = None, force: bool = False
+) -> dict[str, Any]:
+    """Build a committee whose card has its scores, and each member's, on the labelled texts of ``data``.
+
+    Returns these scores as JSON values, under ``test``. Raises ``UserError`` as ``build_committee`` does, and if
+    ``data`` doesn't fit.
+    """
+    refuse_existing(out, force=force)
+    check_members(members)
+    classifiers = [TorchClassifier(member, threads) for member in members]
+    examples = load_examples(data, classifiers[0].labels)
+    probabilities = np.stack([classifier.probabilities(examples.texts) for classifier in classifiers])
+    scores = _vote(probabilities, examples.labels, classifiers[0].labels)
+    card = committee_card(out.name, members, {"test": (scores.committee, scores.members)})
+    build_committee(members, out, card=card, force=force)
+    return {"test": scores.to_json()}
+
+
 def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:
     seed = job.finetune.recipe.seed
     checkpoint = job.encoders[number % len(job.encoders)] if job.encoders else job.finetune.checkpoint
@@ -141,7 +162,11 @@ def _settings(job: CommitteeJob) -> dict[str, Any]:
 
 def _score(members: Sequence[Path], examples: EncodedExamples, pad_token_id: int) -> _Scores:
     models = [load_classifier(member) for member in members]
-    labels = models[0].config.labels
     probabilities = np.stack([example_probabilities(model, examples, pad_token_id) for model in models])
-    vote = classification_metrics(probabilities.mean(axis=0), examples.labels, labels)
-    return _Scores(vote, tuple(classification_metrics(one, examples.labels, labels) for one in probabilities))
+    return _vote(probabilities, examples.labels, models[0].config.labels)
+
+
+def _vote(probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> _Scores:
+    """Scores of probabilities (members, texts, labels) and of their mean."""
+    vote = classification_metrics(probabilities.mean(axis=0), truth, labels)
+    return _Scores(vote, tuple(classification_metrics(one, truth, labels) for one in probabilities))

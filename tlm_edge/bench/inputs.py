@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,13 @@ from tlm_edge.extras import missing_modules, require_extra
 from tlm_edge.files import sha256_file
 from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import Bundle, is_bundle, open_bundle
+from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import MANIFEST_FILE
 from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
 
 #: What is measured where nothing is named: the deep model against the committee.
 DEFAULT_MODELS = ("agnews-bert-6", "agnews-committee")
-#: Where bundles that were exported on the spot are kept, if not in the user's cache folder.
-CACHE_VARIABLE = "TLM_EDGE_CACHE"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _exported(checkpoint: Path, precision: str, target: str) -> Path:
         if f"{target}-{precision}" == PREBUILT_BUNDLE and is_bundle(prebuilt):
             return prebuilt
         require_extra(target, for_what=f"exporting {checkpoint} to {target} {precision}")
-    out = _cache_folder() / _digest(checkpoint) / f"{checkpoint.resolve().name}-{target}-{precision}"
+    out = cache_root() / "bundles" / _digest(checkpoint) / f"{checkpoint.resolve().name}-{target}-{precision}"
     if not is_bundle(out):
         from tlm_edge.export.export import export_model
 
@@ -100,12 +98,3 @@ def _digest(checkpoint: Path) -> str:
         if relative.parts[0] != PREBUILT_BUNDLE:
             digest.update(f"{relative.as_posix()} {sha256_file(file)}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser() / "bundles"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("tlm-edge")) / "bundles"

@@ -11,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from tlm_edge.data.cache import cache_root
 from tlm_edge.extras import require_extra
 from tlm_edge.files import sha256_file
+from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
 
 if TYPE_CHECKING:

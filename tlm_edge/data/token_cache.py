@@ -22,9 +22,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from tokenizers import Tokenizer
 
 from tlm_edge.data import corpus, hub
-from tlm_edge.data.cache import CACHE_VARIABLE, cache_root
 from tlm_edge.data.tokenizer import load_tokenizer
 from tlm_edge.files import new_folder, sha256_file
+from tlm_edge.runtime.cache import CACHE_VARIABLE, cache_root
 from tlm_edge.runtime.errors import UserError
 
 # Part of every key: raise it when the same corpus would be cut or stored differently.

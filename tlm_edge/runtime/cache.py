@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 #: Environment variable that names another folder for all caches.
 CACHE_VARIABLE = "TLM_EDGE_CACHE"
 
 
 def cache_root() -> Path:
     """The folder of all caches: the user's cache folder for this program, or what ``TLM_EDGE_CACHE`` names."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("tlm-edge"))
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("tlm-edge"))

@@ -19,7 +19,7 @@ from tlm_edge.runtime.probe import Answer, probe
 #: Largest absolute difference of a float32 logit.
 FLOAT_TOLERANCE = 1e-4
 #: Share of whole texts that have to get PyTorch's label.
-REQUIRED_AGREEMENT = {"fp32": 0.99, "int8": 0.95}
+REQUIRED_AGREEMENT = {"fp32": 0.99, "fp16": 0.99, "int8-weight-only": 0.97, "int8": 0.95}
 #: Accuracy that a quantized file may lose: 0.3 points, or two texts where that is more.
 ALLOWED_DROP = 0.003
 _ALLOWED_TEXTS = 2

@@ -20,6 +20,7 @@ DEFAULT_MODEL = "agnews-committee"
 #: target → the module that converts to it, and the extra that brings what it needs.
 _MODULES = {
     "onnx": ("tlm_edge.export.onnx", "onnx"),
+    "tflite": ("tlm_edge.export.tflite", "tflite"),
 }
 
 

@@ -14,6 +14,7 @@ from tlm_edge.runtime.manifest import TensorSpec
 #: target → module and class, imported only when a bundle asks for it.
 _SESSIONS: dict[str, tuple[str, str]] = {
     "onnx": ("tlm_edge.runtime.onnx", "OnnxSession"),
+    "tflite": ("tlm_edge.runtime.tflite", "TfliteSession"),
 }
 
 

@@ -1,0 +1,100 @@
+"""The TFLite target: one file with a signature a length, through litert-torch and ai-edge-quantizer."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tlm_edge.compile.fold import fold_norms
+from tlm_edge.compile.graph import CommitteeGraph
+from tlm_edge.export.registry import Conversion, Converted, Target
+from tlm_edge.runtime.errors import UserError
+
+
+def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
+    """Write ``graph`` (see ``compile.deployable``) to ``file`` for one text a call.
+
+    Every length of the conversion becomes a signature ``length_…`` with inputs int32 (1, length); they share the
+    weights. Raises ``UserError`` with the converter's words if it can't convert the model.
+    """
+    with _quiet():
+        try:
+            content = _quantized(_converted(fold_norms(graph), conversion.lengths), conversion.precision)
+            from tlm_edge.export.tflite_file import tidy
+
+            file.write_bytes(tidy(content))
+        except (ImportError, MemoryError, OSError):
+            raise
+        except Exception as error:  # the converter raises what its many layers raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"litert-torch {version('litert-torch')} can't convert this model: {reason}") from error
+    return Converted(lengths=conversion.lengths)
+
+
+class _Named(nn.Module):
+    """A graph whose outputs have names, which become those of the signature."""
+
+    def __init__(self, graph: nn.Module) -> None:
+        super().__init__()
+        self.graph = graph
+        self.names = ("probabilities", "member_logits") if isinstance(graph, CommitteeGraph) else ("logits",)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        outputs = self.graph(input_ids, attention_mask)
+        return dict(zip(self.names, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
+
+
+def _converted(graph: nn.Module, lengths: tuple[int, ...]) -> bytes:
+    import litert_torch
+
+    litert_torch.config.show_progress = False
+    named = _Named(graph).eval()
+    converter = litert_torch.Converter()
+    for length in lengths:
+        # Two arrays: one object in both places would become one input.
+        inputs = {name: torch.ones(1, length, dtype=torch.int32) for name in ("input_ids", "attention_mask")}
+        converter.add_signature(f"length_{length}", named, sample_kwargs=inputs)
+    content: bytes = converter.convert().model_content()
+    return content
+
+
+def _quantized(content: bytes, precision: str) -> bytes:
+    from tlm_edge.export.tflite_recipes import quantize
+
+    return quantize(content, precision)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what converter and quantizer say, in Python and in native code, off the user's screen."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryFile() as said, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        kept = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            logging.disable(disabled)
+
+
+TARGET = Target(
+    name="tflite",
+    precisions=("fp32", "int8", "int8-weight-only", "fp16"),
+    model_file="model.tflite",
+    packages=("torch", "litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer"),
+    convert=convert,
+)

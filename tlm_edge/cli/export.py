@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from tlm_edge.cli.options import ForceOption, OptionalDataOption, OptionalModelArgument, OptionalOutOption
+from tlm_edge.cli.options import ForceOption, OptionalDataOption, OptionalModelsArgument
+from tlm_edge.export.registry import DEFAULT_MODEL, PRECISIONS, require_targets, target_names
+from tlm_edge.runtime.errors import UserError
 
 
 def export(
-    model: OptionalModelArgument = None,
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="What to make: onnx.")] = "onnx",
-    precision: Annotated[str, typer.Option("--precision", metavar="P", help="fp32 or int8.")] = "int8",
-    out: OptionalOutOption = None,
+    models: OptionalModelsArgument = None,
+    target: Annotated[
+        str, typer.Option("--target", metavar="TARGET", help=f"What to make: {', '.join(target_names())}, or all.")
+    ] = "onnx",
+    precision: Annotated[
+        str,
+        typer.Option("--precision", metavar="P", help=f"{', '.join(PRECISIONS)}; not every target has every one."),
+    ] = "int8",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="The bundle to write; the folder they go into if there are several, ./tlm-edge-out if not given.",
+        ),
+    ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
             "--max-length", min=1, metavar="N", help="Cut texts to N tokens; the model's positions if not given."
         ),
     ] = None,
+    buckets: Annotated[
+        str | None,
+        typer.Option(
+            "--buckets", metavar="N,N,…", help="Lengths in tokens to prepare, for targets whose inputs can't vary."
+        ),
+    ] = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the model as written.")] = False,
     data: OptionalDataOption = None,
+    calibration_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration-data", metavar="FILE", help="Texts to calibrate on, one a line or in a column 'text'."
+        ),
+    ] = None,
+    accuracy_floor: Annotated[
+        float | None,
+        typer.Option(
+            "--accuracy-floor",
+            min=0,
+            metavar="POINTS",
+            help="Points of accuracy a file may lose; if it loses more, the next gentler precision is tried.",
+        ),
+    ] = None,
+    zipped: Annotated[bool, typer.Option("--zip", help="Make one zip of each bundle.")] = False,
     force: ForceOption = False,
 ) -> None:
-    """Make a bundle for a runtime, and check the very file against PyTorch before handing it over."""
-    from tlm_edge.export.describe import describe_export
-    from tlm_edge.export.registry import DEFAULT_MODEL, require_target
+    """Make bundles for a runtime, and check the very files against PyTorch before handing them over."""
+    targets = require_targets(target, precision)
+    from tlm_edge.export.batch import export_each, raise_failures
+    from tlm_edge.export.describe import describe_export, describe_exports
+    from tlm_edge.export.export import Options, export_model
 
-    require_target(target, precision)
-    from tlm_edge.export.export import export_model
-
-    if model is None:
+    if not models:
         print(f"no model named: exporting the shipped committee {DEFAULT_MODEL}")
-    bundle = export_model(
-        model or DEFAULT_MODEL,
-        target,
-        precision,
-        out,
-        max_length=max_length,
-        rewritten=not no_rewrite,
-        data=data,
-        force=force,
-    )
-    print(describe_export(bundle))
+    models = models or [DEFAULT_MODEL]
+    options = Options(None if buckets is None else _lengths(buckets), not no_rewrite, accuracy_floor, zipped, force)
+    preparation: dict[str, Any] = {"max_length": max_length, "data": data, "calibration_data": calibration_data}
+    if len(models) == len(targets) == 1:
+        print(describe_export(export_model(models[0], targets[0], precision, out, options, **preparation)))
+        return
+    outcomes = list(export_each(models, targets, precision, out, options, **preparation))
+    print(describe_exports(outcomes))
+    raise_failures(outcomes)
+
+
+def _lengths(buckets: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(length) for length in buckets.split(","))
+    except ValueError:
+        raise UserError(f"--buckets {buckets}: give whole numbers with commas between, such as 16,32,64") from None

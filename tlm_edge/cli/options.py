@@ -13,11 +13,15 @@ import typer
 
 ModelArgument = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A checkpoint, a committee, a bundle (folder or zip), or a shipped model."),
+    typer.Argument(
+        metavar="MODEL", help="A checkpoint, a committee, a bundle (folder or zip), a shipped model, or owner/name."
+    ),
 ]
-OptionalModelArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="[MODEL]", help="A checkpoint, a committee, or a shipped model's name."),
+OptionalModelsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL]…", help="Checkpoints, committees, shipped models' names, or owner/name of the hub."
+    ),
 ]
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a zip.")]
 

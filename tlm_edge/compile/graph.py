@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -51,7 +52,7 @@ def deployable(members: Sequence[Member], cls_token_id: int, *, rewritten: bool 
 
 def _branch(member: Member, cls_token_id: int, rewritten: bool) -> nn.Module:
     if isinstance(member, ForeignClassifier):
-        return member
+        return copy.deepcopy(member)
     return rewrite(member, cls_token_id) if rewritten else AsWritten(member)
 
 

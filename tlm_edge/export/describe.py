@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
+from tlm_edge.export.batch import Outcome
 from tlm_edge.runtime.bundle import Bundle
 
 _REWRITES = {
@@ -18,11 +20,11 @@ _REWRITES = {
 def describe_export(bundle: Bundle) -> str:
     """A few lines: what was made, how large it is, what was measured on it, and what to do next."""
     manifest = bundle.manifest
-    size = sum(record.bytes for record in manifest.files.values())
+    size = _bytes(bundle)
     model = manifest.files[manifest.model_file].bytes
     members = f"{manifest.source.members} members, " if manifest.source.members > 1 else ""
     lines = [
-        f"made      {bundle.folder} ({members}{manifest.target} {manifest.precision})",
+        f"made      {bundle.path} ({members}{manifest.target} {manifest.precision})",
         f"size      {size / 1e6:.2f} MB, of which {manifest.model_file} {model / 1e6:.2f} MB",
         f"rewrite   {_REWRITES.get(manifest.rewrite, manifest.rewrite)}",
     ]
@@ -39,5 +41,41 @@ def describe_export(bundle: Bundle) -> str:
         )
     else:
         lines.append("accuracy  not measured: no evaluation texts with these labels; give some with --data")
-    lines.append(f"next      tlm-edge predict {shlex.quote(str(bundle.folder))} 'a text to label'")
+    lines.append(f"next      tlm-edge predict {shlex.quote(str(bundle.path))} 'a text to label'")
     return "\n".join(lines)
+
+
+def describe_exports(outcomes: Sequence[Outcome]) -> str:
+    """A table of several exports, the failures below it, and what to do next."""
+    rows: list[tuple[str, ...]] = [("bundle", "MB", "logits within", "same label", "accuracy", "PyTorch's")]
+    rows += [_row(outcome.bundle) for outcome in outcomes if outcome.bundle is not None]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for name, *figures in rows:
+        cells = [f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True)]
+        lines.append("  ".join([f"{name:<{widths[0]}}", *cells]))
+    lines = lines if len(rows) > 1 else []
+    lines += [f"failed  {outcome.model} to {outcome.target}: {outcome.error}" for outcome in outcomes if outcome.error]
+    made = [shlex.quote(str(outcome.bundle.path)) for outcome in outcomes if outcome.bundle is not None]
+    if made:
+        lines.append(f"next    tlm-edge bench {' '.join(made)}")
+    return "\n".join(lines)
+
+
+def _row(bundle: Bundle) -> tuple[str, ...]:
+    parity, accuracy = bundle.manifest.parity, bundle.manifest.accuracy
+    return (
+        str(bundle.path),
+        f"{_bytes(bundle) / 1e6:.2f}",
+        "" if parity is None else f"{parity.max_logit_difference:.2g}",
+        "" if parity is None else f"{parity.agreement:.1%}",
+        "" if accuracy is None else f"{accuracy.accuracy:.4f}",
+        "" if accuracy is None else f"{accuracy.source_accuracy:.4f}",
+    )
+
+
+def _bytes(bundle: Bundle) -> int:
+    """What a bundle takes on the device: its files unpacked, or the zip."""
+    if bundle.archive is not None:
+        return bundle.archive.stat().st_size
+    return sum(record.bytes for record in bundle.manifest.files.values())

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tlm_edge import __version__
-from tlm_edge.compile.graph import deployable, rewrite_kind
-from tlm_edge.export.parity import measure, require
+from tlm_edge.compile.graph import FOREIGN, deployable, rewrite_kind
+from tlm_edge.export.archive import write_archive
+from tlm_edge.export.parity import GateError, measure, require
+from tlm_edge.export.prepare import Prepared, bucket_lengths, prepare
 from tlm_edge.export.registry import Conversion, Converted, Target, require_target
-from tlm_edge.export.source import SourceModel, load_source
-from tlm_edge.export.texts import sequences_of_many_lengths, texts_for
-from tlm_edge.files import new_folder, refuse_existing, sha256_file, write_json
+from tlm_edge.export.source import SourceModel
+from tlm_edge.files import new_file, new_folder, refuse_existing, scratch_folder, sha256_file, write_json
 from tlm_edge.modeling.checkpoint import TOKENIZER_FILES
 from tlm_edge.modeling.config import read_config, read_content
 from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Manifest
-from tlm_edge.runtime.parity import Reference, write_reference
+from tlm_edge.runtime.parity import write_reference
 from tlm_edge.runtime.sessions import open_session
-from tlm_edge.shipped import resolve_model
 
 #: Lengths in tokens that are prepared for runtimes whose inputs can't vary.
 LENGTHS = (16, 32, 64, 128, 256, 512)
@@ -31,58 +33,130 @@ LENGTHS = (16, 32, 64, 128, 256, 512)
 #: Where bundles go when no place is named.
 OUT = Path("tlm-edge-out")
 
+#: Told what happens, a line at a time.
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a bundle is made.
+
+    ``buckets`` are the lengths in tokens to prepare where a target's inputs can't vary, the usual ones if ``None``;
+    ``rewritten`` false exports the model as written. With an ``accuracy_floor``, in points below PyTorch's accuracy, a
+    file that fails its gate is made again by the target's next gentler recipe. ``zipped`` makes one file of it, and
+    ``force`` replaces what is there.
+    """
+
+    buckets: tuple[int, ...] | None = None
+    rewritten: bool = True
+    accuracy_floor: float | None = None
+    zipped: bool = False
+    force: bool = False
+
 
 def export_model(
     model: str | Path,
     target: str = "onnx",
     precision: str = "int8",
     out: Path | None = None,
+    options: Options = Options(),
     *,
+    tell: Tell = print,
     max_length: int | None = None,
-    lengths: Sequence[int] = LENGTHS,
-    rewritten: bool = True,
     data: str | None = None,
-    force: bool = False,
+    calibration_data: Path | None = None,
+    **more: Any,
 ) -> Bundle:
     """Export a checkpoint, committee or shipped model and return the opened bundle.
 
-    ``out`` is ``tlm-edge-out/NAME-TARGET-PRECISION`` if ``None``. Texts are cut to ``max_length`` tokens, the model's
-    positions if ``None``. ``lengths`` are those to prepare where a target's inputs can't vary. ``rewritten`` false
-    exports the model as written. ``data`` are labelled texts to check accuracy on, the shipped evaluation texts if
-    ``None`` and their labels are the model's.
-    Raises ``UserError`` if anything of this can't be had, and if the file fails its gate; then nothing is left behind.
+    ``max_length``, ``data`` and ``calibration_data`` are those of ``prepare``; ``more`` are fields of ``options``.
+    Raises as ``prepare`` and ``export_prepared`` do.
     """
-    path = resolve_model(model)
+    options = replace(options, **more)
+    require_target(target, precision)
+    if out is not None:
+        refuse_existing(_named(out, options), force=options.force)
+    prepared = prepare(model, max_length=max_length, data=data, calibration_data=calibration_data)
+    return export_prepared(prepared, target, precision, out, options, tell)
+
+
+def export_prepared(
+    prepared: Prepared,
+    target: str,
+    precision: str,
+    out: Path | None = None,
+    options: Options = Options(),
+    tell: Tell = print,
+    folder: Path = OUT,
+) -> Bundle:
+    """Export a prepared model to one target and return the opened bundle.
+
+    ``out`` is NAME-TARGET-PRECISION in ``folder`` if ``None``; ``.zip`` is added where it is to be one. ``tell`` is
+    told when a gentler recipe is tried.
+    Raises ``UserError`` if this can't be had, ``GateError`` if no file passes its gate; then nothing is left behind.
+    """
     kind = require_target(target, precision)
-    source = load_source(path, max_length)
-    out = out or OUT / f"{source.name}-{target}-{precision}"
-    refuse_existing(out, force=force)
-    checks = texts_for(source.labels, data)
-    sequences = sequences_of_many_lengths(source, checks.texts)
-    reference = Reference(sequences, source.logits(sequences))
-    graph = deployable(source.members, source.cls_token_id, rewritten=rewritten)
-    with new_folder(out, force=force) as folder:
-        conversion = Conversion(precision, source.max_length, lengths_up_to(source.max_length, lengths), sequences)
+    if options.accuracy_floor is not None and prepared.checks.labels is None:
+        raise UserError("--accuracy-floor needs texts with the model's labels: give some with --data")
+    recipes = (precision, *kind.gentler(precision))
+    for recipe, gentler in zip(recipes, (*recipes[1:], None), strict=True):
+        place = _named(out or folder / f"{prepared.source.name}-{target}-{recipe}", options)
+        try:
+            _write_bundle(prepared, kind, recipe, place, options)
+            return open_bundle(place)
+        except GateError as error:
+            failure = f"the {target} {recipe} file of {prepared.source.name} failed its check: {error}; it was deleted"
+            if options.accuracy_floor is None or gentler is None:
+                raise GateError(f"{failure}. Try --precision {gentler}" if gentler else failure) from error
+            tell(f"{failure}. Trying {gentler}")
+    raise AssertionError("the last recipe either passes or raises")
+
+
+def _write_bundle(prepared: Prepared, kind: Target, precision: str, out: Path, options: Options) -> None:
+    source = prepared.source
+    lengths = bucket_lengths(prepared, options.buckets, LENGTHS)
+    graph = deployable(source.members, source.cls_token_id, rewritten=options.rewritten)
+    with _new_bundle(out, options.force) as folder:
+        conversion = Conversion(precision, source.max_length, lengths, prepared.calibration)
         converted = kind.convert(graph, folder / kind.model_file, conversion)
         _write_tokenizer(source, folder)
         _write_config(source, folder)
-        write_reference(folder / PARITY_FILE, reference)
+        write_reference(folder / PARITY_FILE, prepared.reference)
         manifest = _manifest(source, kind, precision, folder, rewrite_kind(graph), converted)
+        manifest = _with_signature(manifest, folder)
         write_json(folder / MANIFEST_FILE, manifest.to_json())
-        signature = open_session(Bundle(folder, manifest), threads=1)
-        manifest = replace(manifest, inputs=signature.inputs(), outputs=signature.outputs())
-        write_json(folder / MANIFEST_FILE, manifest.to_json())
-        parity, accuracy = measure(folder, source, reference, checks, precision)
+        parity, accuracy = measure(folder, prepared, precision, options.accuracy_floor)
         require(parity, accuracy)
         write_json(folder / MANIFEST_FILE, replace(manifest, parity=parity, accuracy=accuracy).to_json())
-    return open_bundle(out)
 
 
-def lengths_up_to(max_length: int, lengths: Sequence[int]) -> tuple[int, ...]:
-    """Those of ``lengths`` below ``max_length``, and it, ascending. Raises ``UserError`` if one is no length."""
-    if any(length < 1 for length in lengths):
-        raise UserError(f"lengths of {', '.join(map(str, lengths))} tokens: each has to be at least 1")
-    return (*sorted({length for length in lengths if length < max_length}), max_length)
+def _with_signature(manifest: Manifest, folder: Path) -> Manifest:
+    """``manifest`` with the inputs and outputs that the runtime finds in the file.
+
+    Raises ``GateError`` if it can't load it.
+    """
+    try:
+        session = open_session(Bundle(folder, manifest), threads=1)
+    except UserError as error:
+        raise GateError(str(error)) from error
+    return replace(manifest, inputs=session.inputs(), outputs=session.outputs())
+
+
+@contextmanager
+def _new_bundle(out: Path, force: bool) -> Iterator[Path]:
+    """A folder to write the bundle ``out`` in; it appears there whole, zipped if that is its name, or not at all."""
+    refuse_existing(out, force=force)
+    if out.suffix != ".zip":
+        with new_folder(out, force=force) as folder:
+            yield folder
+        return
+    with new_file(out, force=force) as file, scratch_folder(out) as folder:
+        yield folder
+        write_archive(folder, file)
+
+
+def _named(out: Path, options: Options) -> Path:
+    return out.with_name(f"{out.name}.zip") if options.zipped and out.suffix != ".zip" else out
 
 
 def _write_tokenizer(source: SourceModel, folder: Path) -> None:
@@ -113,6 +187,7 @@ def _manifest(
     source: SourceModel, target: Target, precision: str, folder: Path, rewrite: str, converted: Converted
 ) -> Manifest:
     files = sorted(path for path in folder.iterdir() if path.is_file())
+    packages = (*target.packages, "transformers") if rewrite == FOREIGN else target.packages
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=f"{source.name}-{target.name}-{precision}",
@@ -130,7 +205,7 @@ def _manifest(
         outputs=(),
         files={path.name: FileRecord(sha256_file(path), path.stat().st_size) for path in files},
         source=source.describe(),
-        versions={"tlm-edge": __version__} | {name: version(name) for name in target.packages},
+        versions={"tlm-edge": __version__} | {name: version(name) for name in packages},
         parity=None,
         accuracy=None,
     )

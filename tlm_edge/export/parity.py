@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tlm_edge.export.source import SourceModel
+from tlm_edge.export.prepare import Prepared
 from tlm_edge.export.texts import ODD_TEXTS, CheckTexts
 from tlm_edge.files import sha256_file
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import Accuracy, Parity
 from tlm_edge.runtime.metrics import accuracy, macro_f1
-from tlm_edge.runtime.parity import Reference
 from tlm_edge.runtime.probe import Answer, probe
 
 #: Largest absolute difference of a float32 logit.
@@ -25,16 +24,23 @@ ALLOWED_DROP = 0.003
 _ALLOWED_TEXTS = 2
 
 
-def measure(
-    bundle: Path, source: SourceModel, reference: Reference, checks: CheckTexts, precision: str
-) -> tuple[Parity, Accuracy | None]:
-    """Run ``bundle`` in a fresh process on ``reference`` (which it carries) and on ``checks``; compare with PyTorch.
+class GateError(UserError):
+    """An exported file gives wrong answers, or none."""
 
-    Raises ``UserError`` if the file doesn't run there.
+
+def measure(
+    bundle: Path, prepared: Prepared, precision: str, accuracy_floor: float | None = None
+) -> tuple[Parity, Accuracy | None]:
+    """Run ``bundle`` in a fresh process on what was ``prepared``; compare with PyTorch's answers.
+
+    ``accuracy_floor`` is how many points of accuracy it may lose, the usual ``ALLOWED_DROP`` if ``None``.
+    Raises ``GateError`` if the file doesn't run there.
     """
-    texts = (*checks.texts, *ODD_TEXTS)
-    answer = probe(bundle, texts)
-    expected = source.probabilities(texts)
+    checks, reference = prepared.checks, prepared.reference
+    try:
+        answer = probe(bundle, (*checks.texts, *ODD_TEXTS))
+    except UserError as error:
+        raise GateError(str(error)) from error
     parity = Parity(
         sequences=len(reference.sequences),
         shortest=min(map(len, reference.sequences)),
@@ -42,39 +48,38 @@ def measure(
         max_logit_difference=_finite(answer.logits.difference(reference.logits)),
         tolerance=FLOAT_TOLERANCE if precision == "fp32" else None,
         texts=len(checks.texts),
-        agreement=accuracy(*(_winners(each, checks) for each in (expected, answer.probabilities))),
+        agreement=accuracy(*(_winners(each, checks) for each in (prepared.expected, answer.probabilities))),
         required_agreement=REQUIRED_AGREEMENT[precision],
     )
-    return parity, _accuracy(answer, expected, checks)
+    return parity, _accuracy(answer, prepared.expected, checks, accuracy_floor)
 
 
 def require(parity: Parity, measured: Accuracy | None) -> None:
-    """Raise ``UserError`` with the reason unless the file is as right as it has to be."""
+    """Raise ``GateError`` with the reason unless the file is as right as it has to be."""
     difference, tolerance = parity.max_logit_difference, parity.tolerance
     if not math.isfinite(difference):
-        raise UserError("the exported file failed its check: some of its logits are not numbers; nothing was kept")
+        raise GateError("some of its logits are not numbers")
     if tolerance is not None and difference > tolerance:
-        raise UserError(
-            f"the exported file failed its check: its logits differ from PyTorch's by up to {difference:.2g}, "
-            f"allowed are {tolerance:.0e}; nothing was kept"
-        )
+        raise GateError(f"its logits differ from PyTorch's by up to {difference:.2g}, allowed are {tolerance:.0e}")
     if parity.agreement < parity.required_agreement:
-        raise UserError(
-            f"the exported file failed its check: only {parity.agreement:.1%} of {parity.texts} texts get PyTorch's "
-            f"label, {parity.required_agreement:.0%} are required; nothing was kept. Try --precision fp32"
+        raise GateError(
+            f"only {parity.agreement:.1%} of {parity.texts} texts get PyTorch's label, "
+            f"{parity.required_agreement:.0%} are required"
         )
     if measured is not None and measured.source_accuracy - measured.accuracy > measured.allowed_drop + 1e-9:
-        raise UserError(
-            f"the exported file failed its check: its accuracy on {measured.data} is {measured.accuracy:.4f}, "
-            f"PyTorch's is {measured.source_accuracy:.4f}, and it may lose {measured.allowed_drop:.4f}; nothing was "
-            "kept. Try --precision fp32"
+        raise GateError(
+            f"its accuracy on the {measured.texts} texts of {measured.data} is {measured.accuracy:.4f}, "
+            f"PyTorch's is {measured.source_accuracy:.4f}, and it may lose {measured.allowed_drop:.4f}"
         )
 
 
-def _accuracy(answer: Answer, expected: np.ndarray, checks: CheckTexts) -> Accuracy | None:
+def _accuracy(
+    answer: Answer, expected: np.ndarray, checks: CheckTexts, accuracy_floor: float | None
+) -> Accuracy | None:
     if checks.labels is None:
         return None
     found = _winners(answer.probabilities, checks)
+    usual = max(ALLOWED_DROP, _ALLOWED_TEXTS / len(checks.texts))
     return Accuracy(
         data=checks.data,
         sha256=sha256_file(checks.file) if checks.file else None,
@@ -82,7 +87,7 @@ def _accuracy(answer: Answer, expected: np.ndarray, checks: CheckTexts) -> Accur
         accuracy=accuracy(checks.labels, found),
         macro_f1=macro_f1(checks.labels, found),
         source_accuracy=accuracy(checks.labels, _winners(expected, checks)),
-        allowed_drop=max(ALLOWED_DROP, _ALLOWED_TEXTS / len(checks.texts)),
+        allowed_drop=usual if accuracy_floor is None else accuracy_floor / 100,
     )
 
 

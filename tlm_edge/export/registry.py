@@ -24,6 +24,13 @@ _MODULES = {
 }
 
 
+#: Means every target.
+ALL = "all"
+
+#: Every precision that a target may have, from the one that changes a model the least.
+PRECISIONS = ("fp32", "fp16", "int8-weight-only", "int8", "int8-static", "int4")
+
+
 @dataclass(frozen=True)
 class Conversion:
     """What is asked of a target: the precision, the longest input in tokens, and token sequences to calibrate on.
@@ -64,6 +71,36 @@ class Target:
     convert: Callable[[nn.Module, Path, Conversion], Converted]
     refused: dict[str, str] = field(default_factory=dict)
 
+    def gentler(self, precision: str) -> tuple[str, ...]:
+        """The precisions to be had that change a model less than ``precision`` does, the nearest first."""
+        gentler = PRECISIONS[: PRECISIONS.index(precision)]
+        return tuple(each for each in reversed(gentler) if each in self.precisions)
+
+
+def target_names() -> tuple[str, ...]:
+    """The names of all targets, whether or not their packages are installed."""
+    return tuple(_MODULES)
+
+
+def require_targets(name: str, precision: str) -> tuple[str, ...]:
+    """The names of the targets that ``name`` means: itself, or every one for ``all``.
+
+    Raises ``UserError`` as ``require_target`` does, for ``all`` only if none of them can be had.
+    """
+    if name != ALL:
+        return (require_target(name, precision).name,)
+    if precision not in PRECISIONS:
+        raise UserError(f"no precision '{precision}': choose {' or '.join(PRECISIONS)}")
+    errors = []
+    for each in _MODULES:
+        try:
+            require_target(each, precision)
+        except UserError as error:
+            errors.append(error)
+    if len(errors) == len(_MODULES):
+        raise errors[0]
+    return target_names()
+
 
 def require_target(name: str, precision: str) -> Target:
     """The target ``name``, if it can be had in ``precision``.
@@ -71,7 +108,7 @@ def require_target(name: str, precision: str) -> Target:
     Raises ``UserError`` if there is no such target or precision, ``MissingExtraError`` if its packages are missing.
     """
     if name not in _MODULES:
-        raise UserError(f"no target '{name}': choose {' or '.join(_MODULES)}")
+        raise UserError(f"no target '{name}': choose {' or '.join((*_MODULES, ALL))}")
     module, extra = _MODULES[name]
     require_extra(extra, for_what=f"exporting to {name}")
     target: Target = import_module(module).TARGET

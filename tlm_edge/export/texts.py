@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlm_edge.data.tasks import load_examples
+from tlm_edge.data.texts import stream_texts
+from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.tokenize import well_formed
 from tlm_edge.shipped import models_folder
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Token sequences to compare logits on; all lengths, if the maximum is no larger.
 SEQUENCES = 64
+
+#: Texts to calibrate on; more make no figure any better.
+CALIBRATION_TEXTS = 512
 
 #: Texts that trip tokenizers and runtimes up; they join the others in every check.
 ODD_TEXTS = (
@@ -98,6 +104,17 @@ def sequences_of_many_lengths(source: SourceModel, texts: tuple[str, ...]) -> tu
         sequences.append(tuple([*first, *body, *last][:length]))
     odd = [source.tokenizer.encode(well_formed(text)).ids for text in ODD_TEXTS]
     return (*sequences, *(tuple(ids) for ids in odd))
+
+
+def calibration_sequences(source: SourceModel, file: Path) -> tuple[tuple[int, ...], ...]:
+    """The token sequences of the first ``CALIBRATION_TEXTS`` texts of ``file`` (see ``data.texts.stream_texts``).
+
+    Raises ``UserError`` if it can't be read or holds no text.
+    """
+    texts = [well_formed(text) for text in islice(stream_texts(file), CALIBRATION_TEXTS)]
+    if not texts:
+        raise UserError(f"{file}: no texts to calibrate on; give a text a line, or rows with a column 'text'")
+    return tuple(tuple(encoding.ids) for encoding in source.tokenizer.encode_batch_fast(texts))
 
 
 def _around(source: SourceModel) -> tuple[list[int], list[int]]:

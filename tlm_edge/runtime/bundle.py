@@ -20,12 +20,18 @@ _MANIFEST_BYTES = 1 << 20
 class Bundle:
     """An opened bundle whose files are those of its manifest.
 
-    A zip is unpacked into a temporary folder that lives as long as this object.
+    A zip, ``archive``, is unpacked into a temporary folder that lives as long as this object.
     """
 
     folder: Path
     manifest: Manifest
+    archive: Path | None = None
     unpacked: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def path(self) -> Path:
+        """What was opened: the folder, or the zip."""
+        return self.archive or self.folder
 
     @property
     def model_file(self) -> Path:
@@ -63,7 +69,7 @@ def open_bundle(path: str | Path) -> Bundle:
     except BaseException:
         unpacked.cleanup()
         raise
-    return Bundle(Path(unpacked.name), manifest, unpacked)
+    return Bundle(Path(unpacked.name), manifest, path, unpacked)
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -46,7 +46,7 @@ def open_session(bundle: Bundle, threads: int | None = None) -> Session:
     target = bundle.manifest.target
     if target not in _SESSIONS:
         raise UserError(
-            f"{bundle.folder} is for the target '{target}'; this tlm-edge runs {', '.join(_SESSIONS)}: "
+            f"{bundle.path} is for the target '{target}'; this tlm-edge runs {', '.join(_SESSIONS)}: "
             "export the model for one of these"
         )
     module, name = _SESSIONS[target]

@@ -18,6 +18,7 @@ POSITIONS = 48
 TOKENS = 500
 
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+_ROBERTA = _SIZES | {"max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
 #: kind → transformers' classes, and what makes them small.
 KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "bert": (transformers.BertConfig, transformers.BertForSequenceClassification, _SIZES),
@@ -29,8 +30,10 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "roberta": (
         transformers.RobertaConfig,
         transformers.RobertaForSequenceClassification,
-        _SIZES | {"max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5},
+        _ROBERTA,
     ),
+    "xlm-roberta": (transformers.XLMRobertaConfig, transformers.XLMRobertaForSequenceClassification, _ROBERTA),
+    "camembert": (transformers.CamembertConfig, transformers.CamembertForSequenceClassification, _ROBERTA),
     "electra": (
         transformers.ElectraConfig,
         transformers.ElectraForSequenceClassification,
@@ -93,12 +96,18 @@ def save_tokenizer(kind: str, folder: Path, *, slow: bool = False) -> Any:
         trainer.save_model(str(folder))
         _write_class(folder, "RobertaTokenizer")
     elif kind == "albert":
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(labelled_texts()[0]), model_prefix=str(folder / "spiece"), vocab_size=TOKENS,
-            pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=["[CLS]", "[SEP]", "[MASK]"], minloglevel=2,
-        )  # fmt: skip
-        (folder / "spiece.vocab").unlink()
+        specials = {
+            "pad_id": 0,
+            "unk_id": 1,
+            "bos_id": -1,
+            "eos_id": -1,
+            "control_symbols": ["[CLS]", "[SEP]", "[MASK]"],
+        }
+        _train_sentence_pieces(folder / "spiece.model", specials)
         _write_class(folder, "AlbertTokenizer")
+    elif kind in ("xlm-roberta", "camembert"):
+        _train_sentence_pieces(folder / "sentencepiece.bpe.model", {})
+        _write_class(folder, {"xlm-roberta": "XLMRobertaTokenizer", "camembert": "CamembertTokenizer"}[kind])
     else:
         made = make_tokenizer(folder.parent / f"{folder.name}-tokenizer")
         for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
@@ -109,6 +118,14 @@ def save_tokenizer(kind: str, folder: Path, *, slow: bool = False) -> Any:
         tokenizer.save_pretrained(folder)
         assert (folder / "tokenizer.json").is_file()
     return tokenizer
+
+
+def _train_sentence_pieces(file: Path, specials: dict[str, Any]) -> None:
+    prefix = str(file.with_suffix(""))
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(labelled_texts()[0]), model_prefix=prefix, vocab_size=TOKENS, minloglevel=2, **specials
+    )
+    Path(f"{prefix}.vocab").unlink()
 
 
 def _write_class(folder: Path, name: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.bench.measured import TEST_PROFILE
 from tlm_edge.bench import inputs, protocol
 from tlm_edge.bench.record import read_records
-from tlm_edge.quickstart import MODELS, tell_story
+from tlm_edge.quickstart import FORMS, MODELS, tell_story
 from tlm_edge.shipped import models_folder
 
 ROOT = Path(__file__).parents[1]
@@ -110,10 +110,13 @@ def test_everything_is_exported_verified_measured_and_reported(shipped, tmp_path
     lines: list[str] = []
     story = tell_story(tmp_path / "out", lines.append, lambda *_: None)
     assert story.left_out == ()
-    assert len([line for line in lines if line.startswith("exporting ")]) == 6
-    assert len([line for line in lines if line.startswith("verified ")]) == 6
-    measured = {(record.bundle.source, record.bundle.precision): record for record in story.result.records}
-    assert set(measured) == {(model, precision) for model in MODELS for precision in ("fp32", "int8")}
+    assert len([line for line in lines if line.startswith("exporting ")]) == len(MODELS) * len(FORMS)
+    assert len([line for line in lines if line.startswith("verified ")]) == len(MODELS) * len(FORMS)
+    measured = {
+        (record.bundle.source, (record.bundle.target, record.bundle.precision)): record
+        for record in story.result.records
+    }
+    assert set(measured) == {(model, form) for model in MODELS for form in FORMS}
     assert all(record.figures["agreement"].value > 0.95 for record in measured.values())
     assert story.page is not None
     html = story.page.read_text(encoding="utf-8")

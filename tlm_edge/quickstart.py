@@ -17,8 +17,9 @@ from tlm_edge.shipped import WEIGHTS_COMMAND, lacks_weights, resolve_model
 
 #: A deep model, one shallow member, and the committee of shallow members.
 MODELS = ("agnews-bert-6", "agnews-bert-1", "agnews-committee")
-PRECISIONS = ("fp32", "int8")
-TARGET = "onnx"
+#: Targets with their precisions; a target whose packages are missing is left out, but for the first.
+FORMS = (("onnx", "fp32"), ("onnx", "int8"), ("tflite", "int8"), ("executorch", "int8"))
+TARGET = FORMS[0][0]
 
 #: Told what was done, a line at a time.
 Tell = Callable[[str], None]
@@ -35,7 +36,7 @@ class Story:
 
 
 def make_bundles(folder: Path, tell: Tell) -> tuple[list[Input], list[str]]:
-    """Export every model in every precision into ``folder`` through the gate, and verify the files again.
+    """Export every model in every form into ``folder`` through the gate, and verify the files again.
 
     Without the extra that exports, or the weights, the ready-made bundles beside the shipped models are verified and
     taken. Returns the bundles, and what had to be left out. Raises ``UserError`` if a bundle doesn't pass.
@@ -55,12 +56,16 @@ def make_bundles(folder: Path, tell: Tell) -> tuple[list[Input], list[str]]:
     else:
         from tlm_edge.export.export import export_model
 
+        missing = dict.fromkeys(target for target, _ in FORMS if missing_modules(target))
+        left_out += [f'{target}: it needs pip install "tlm-edge[{target}]"' for target in missing]
         for model in MODELS:
             checkpoint = resolve_model(model)
-            for precision in PRECISIONS:
-                out = folder / f"{model}-{TARGET}-{precision}"
-                tell(f"exporting {model} to {TARGET} {precision}")
-                export_model(checkpoint, TARGET, precision, out, force=True)
+            for target, precision in FORMS:
+                if target in missing:
+                    continue
+                out = folder / f"{model}-{target}-{precision}"
+                tell(f"exporting {model} to {target} {precision}")
+                export_model(checkpoint, target, precision, out, force=True)
                 paths.append((out, checkpoint))
     if not paths:
         raise UserError(f'there is nothing to measure in this installation: pip install "tlm-edge[{TARGET}]"')

@@ -34,10 +34,11 @@ class Settings:
     seed: int = 0
     source: DataSource | None = None
 
-    def command(self, models: Sequence[str], precisions: Sequence[str] = ()) -> str:
+    def command(self, models: Sequence[str], targets: Sequence[str] = (), precisions: Sequence[str] = ()) -> str:
         """The command that repeats the measurement of ``models``."""
         words = ["tlm-edge", "bench", *models, "--device", self.device, "--profile", self.profile]
         words += [word for count in self.threads for word in ("--threads", str(count))]
+        words += [word for target in targets for word in ("--target", target)]
         words += [word for precision in precisions for word in ("--precision", precision)]
         words += ["--seed", str(self.seed)] if self.seed else []
         if self.source is not None:

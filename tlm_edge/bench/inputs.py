@@ -19,6 +19,7 @@ from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shippe
 
 #: What is measured where nothing is named: the deep model against the committee.
 DEFAULT_MODELS = ("agnews-bert-6", "agnews-committee")
+DEFAULT_TARGET = "onnx"
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class Input:
         return sha256_file(self.bundle.folder / MANIFEST_FILE)
 
 
-def open_inputs(models: Sequence[str], precisions: Sequence[str], target: str = "onnx") -> list[Input]:
-    """Open bundles; export checkpoints, committees and shipped models to ``target`` in each of ``precisions``.
+def open_inputs(
+    models: Sequence[str], precisions: Sequence[str], targets: Sequence[str] = (DEFAULT_TARGET,)
+) -> list[Input]:
+    """Open bundles; export checkpoints, committees and shipped models to each of ``targets`` and ``precisions``.
 
     Exported bundles are kept in the user's cache and found there the next time. Without the extra that exports, or
     the weights, a shipped model's ready-made bundle is taken.
@@ -48,7 +51,9 @@ def open_inputs(models: Sequence[str], precisions: Sequence[str], target: str = 
         if is_bundle(path):
             inputs.append(open_input(path))
         else:
-            inputs += [open_input(_exported(path, precision, target), path) for precision in precisions]
+            inputs += [
+                open_input(_exported(path, precision, target), path) for target in targets for precision in precisions
+            ]
     seen: set[str] = set()
     for one in inputs:
         if one.manifest_sha256 in seen:

@@ -50,11 +50,19 @@ BenchThreadsOption = Annotated[
     list[int] | None,
     typer.Option("--threads", min=1, metavar="N", help="Threads to compute with, 1 if not given; repeatable."),
 ]
+TargetsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="Target to export models to that are no bundles yet, onnx if not given; repeatable.",
+    ),
+]
 PrecisionsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--precision",
-        metavar="fp32|int8",
+        metavar="P",
         help="Precision to export models to that are no bundles yet, int8 if not given; repeatable.",
     ),
 ]
@@ -68,6 +76,7 @@ def bench(
     device: DeviceOption = "local",
     profile: ProfileOption = "rapid",
     threads: BenchThreadsOption = None,
+    target: TargetsOption = None,
     precision: PrecisionsOption = None,
     data: OptionalDataOption = None,
     text_column: TextColumnOption = None,
@@ -87,7 +96,7 @@ def bench(
     from rich.console import Console
 
     from tlm_edge.bench import bench as benchmark
-    from tlm_edge.bench.inputs import DEFAULT_MODELS, open_inputs
+    from tlm_edge.bench.inputs import DEFAULT_MODELS, DEFAULT_TARGET, open_inputs
 
     console = Console(stderr=json)
     if resume:
@@ -103,8 +112,8 @@ def bench(
             source = benchmark.data_source(data, text_column or (), label_column, split)
         settings = benchmark.Settings(device, profile, tuple(threads or (1,)), seed, source)
         with console.status("Opening the bundles, exporting what is none yet …"):
-            inputs = open_inputs(names, precision or ["int8"])
-        command = settings.command(names, precision or ())
+            inputs = open_inputs(names, precision or ["int8"], target or [DEFAULT_TARGET])
+        command = settings.command(names, target or (), precision or ())
         with shown_progress(console, folder) as progress:
             result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)
     if json:

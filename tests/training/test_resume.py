@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,22 +14,22 @@ from tests.training.recipes import logged
 
 pytestmark = pytest.mark.slow
 
-# Runs a job to its end, and again with a SIGKILL from within at each of the given steps, in forked processes: the
+# Runs jobs to their end, and again with a SIGKILL from within at each of the given steps, in forked processes: the
 # first attempt begins the run, each later one resumes it. Libraries are imported once, and nothing is computed before
 # the forks.
 ATTEMPTS = """
-import os, signal, sys
+import json, os, signal, sys
 from functools import partial
 from pathlib import Path
-import matplotlib.backends.backend_agg, matplotlib.figure, sklearn.metrics, sklearn.model_selection, torch
+import matplotlib.backends.backend_agg, matplotlib.figure, sklearn.metrics, sklearn.model_selection, torch._dynamo
 from tests.training.recipes import finetune_job, pretrain_job
 from tlm_edge.training import finetune, finetune_job as fj, pretrain, pretrain_job as pj, state
 
-kind, tokenizer, folder, every, *kills = sys.argv[1:]
-tokenizer, folder, every = Path(tokenizer), Path(folder), float(every)
-loop, job_module = {"finetune": (finetune, fj), "pretrain": (pretrain, pj)}[kind]
+tokenizer, folder, plans = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+modules = {"finetune": (finetune, fj), "pretrain": (pretrain, pj)}
 
-def attempt(out, resume, kill):
+def attempt(kind, out, resume, every, kill):
+    loop, job_module = modules[kind]
     torch.set_num_threads(1)
     options = {"report_every": 3, "save_every_seconds": every}
     if kind == "pretrain":
@@ -53,37 +54,46 @@ def attempt(out, resume, kill):
     make = {"finetune": finetune_job, "pretrain": pretrain_job}[kind]
     getattr(job_module, "run_" + kind)(make(tokenizer, out), resume=resume)
 
-for out, plan in (("whole", [None]), ("killed", [*kills, None])):
-    for number, kill in enumerate(plan):
+def attempts(kind, out, every, kills):
+    for number, kill in enumerate([*kills, None]):
         child = os.fork()
         if child == 0:
-            attempt(folder / out, number > 0, kill)
+            attempt(kind, out, number > 0, every, kill)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
         assert status == (signal.SIGKILL if kill else 0), (out, number, status)
-        if kill:
-            assert not (folder / out).exists()
+        assert out.exists() == (kill is None)
+
+for kind in modules:
+    attempts(kind, folder / kind, 1e9, [])
+for name, (kind, every, kills) in plans.items():
+    attempts(kind, folder / name, every, kills)
 """
 
+#: What is run, seconds between saves, and where it is killed: at a step, or while the state is saved ("save3").
+PLANS: dict[str, tuple[str, float, list[str]]] = {
+    "finetune, saved at every step": ("finetune", 0, ["0", "1", "7", "11", "save3", "25"]),
+    "finetune, saved at epochs": ("finetune", 1e9, ["4", "13", "29"]),
+    "pretrain, saved at every step": ("pretrain", 0, ["0", "2", "9", "save4", "28"]),
+    "pretrain, never saved": ("pretrain", 1e9, ["5", "20"]),
+}
 
-@pytest.mark.parametrize(
-    ("kind", "every", "kills"),
-    [
-        ("finetune", 0, ["0", "1", "7", "11", "save3", "25"]),
-        ("finetune", 1e9, ["4", "13", "29"]),
-        ("pretrain", 0, ["0", "2", "9", "save4", "28"]),
-        ("pretrain", 1e9, ["5", "20"]),
-    ],
-)
-def test_a_killed_run_resumes_to_the_same_losses_and_weights(
-    kind: str, every: float, kills: list[str], tiny_tokenizer: Path, tmp_path: Path
-) -> None:
-    arguments = [kind, str(tiny_tokenizer), str(tmp_path), str(every), *kills]
+
+@pytest.fixture(scope="module")
+def runs(tiny_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    arguments = [str(tiny_tokenizer), str(folder), json.dumps(PLANS)]
     process = subprocess.run([sys.executable, "-c", ATTEMPTS, *arguments], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-3000:]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
-    whole, killed = (logged(tmp_path / name / "log.jsonl") for name in ("whole", "killed"))
-    assert len(whole) >= 10
-    assert killed == whole
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert {path.name for path in folder.iterdir()} == {"finetune", "pretrain", *PLANS}
+    return folder
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_killed_run_resumes_to_the_same_losses_and_weights(plan: str, runs: Path) -> None:
+    whole, killed = (runs / name for name in (PLANS[plan][0], plan))
+    records = logged(whole / "log.jsonl")
+    assert len(records) >= 10
+    assert logged(killed / "log.jsonl") == records
+    one, two = (load_file(folder / "model.safetensors") for folder in (whole, killed))
     assert all((one[name] == two[name]).all() for name in one)

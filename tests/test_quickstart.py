@@ -96,6 +96,8 @@ def test_the_light_installation_names_the_extra_that_bench_misses(shipped, tmp_p
     named = light(shipped, tmp_path, "bench", "agnews-committee", "agnews-bert-1", "--json")
     assert named.returncode == 0, named.stderr
     assert len(json.loads(named.stdout)["records"]) == 2
+    inspected = light(shipped, tmp_path, "inspect", str(shipped / "agnews-bert-1" / "onnx-int8"))
+    assert (inspected.returncode, "model.onnx" in inspected.stdout) == (0, True), inspected.stderr
     report = light(shipped, tmp_path, "report", "tlm-edge-out", "--out", "report")
     assert report.returncode == 2
     assert 'pip install "tlm-edge[report]"' in report.stderr

@@ -179,8 +179,6 @@ def test_export_says_what_it_made(tiny_checkpoint, tmp_path):
 
 
 def test_verify_fails_loudly(tiny_bundle, tmp_path):
-    import shutil
-
     folder = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
     content = json.loads((folder / "manifest.json").read_text())
     content["outputs"] = []
@@ -212,6 +210,23 @@ def test_inspect(tiny_committee):
     (row,) = json_lines(invoke("inspect", tiny_committee, "--json").stdout)
     assert row["as_written"][-1]["name"] == "total"
     assert row["rewritten"][-1]["multiply_adds"] < row["as_written"][-1]["multiply_adds"] / 5
+    assert row["rewritten"][-1]["activation_bytes"] < row["as_written"][-1]["activation_bytes"] / 2
+    with pytest.raises(UserError, match="--length 49: .* has 48 positions"):
+        invoke("inspect", tiny_committee, "--length", 49)
+
+
+def test_inspect_a_bundle(tiny_committee_bundle, tmp_path):
+    shown = invoke("inspect", tiny_committee_bundle).stdout
+    assert shown.startswith("tiny-committee-onnx-int8: 2 members, onnx int8, rewrite fixed-query\n")
+    assert "inputs   input_ids int64 (batch, length), attention_mask int64 (batch, length); texts of up to 48" in shown
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tiny_committee_bundle)
+    (row,) = json_lines(invoke("inspect", tmp_path / "zipped.zip", "--json").stdout)
+    sizes = {path.name: path.stat().st_size for path in tiny_committee_bundle.iterdir()}
+    del sizes["manifest.json"]
+    assert {part["name"]: part["bytes"] for part in row["files"]} == sizes
+    assert row["total_bytes"] == sum(sizes.values())
+    assert row["archive_bytes"] == (tmp_path / "zipped.zip").stat().st_size
+    assert row["bytes_per_parameter"] < 4
 
 
 @pytest.mark.skipif("agnews-committee" not in shipped_names(), reason="the committee isn't shipped yet")

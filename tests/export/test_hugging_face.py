@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.tiny_models import LABELS, labelled_texts
+from tlm_edge.compile.inspect import inspect_model
 from tlm_edge.export.describe import describe_export
 from tlm_edge.export.export import export_model
 from tlm_edge.export.source import load_source
@@ -230,3 +231,11 @@ def test_the_missing_extra_is_named(trained, tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"converting the tokenizer .* needs .*\[transformers\]"):
         load_source(slow)
     assert load_source(trained("roberta")).labels == LABELS
+
+
+def test_inspect_counts_what_our_encoder_computes(trained):
+    electra = inspect_model(trained("electra"))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(trained("electra"))
+    assert electra.as_written[-1].parameters == sum(parameter.numel() for parameter in model.parameters())
+    with pytest.raises(UserError, match="a mobilebert, which transformers computes"):
+        inspect_model(trained("mobilebert"))

@@ -16,21 +16,27 @@ def inspect(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Count a model's parameters, multiply-adds and bytes by part, before and after the exact rewrite."""
+    """Count a model's parameters, multiply-adds, bytes and activations by part, before and after the exact rewrite.
+
+    Of a bundle: its files, and what goes in and out.
+    """
+    from dataclasses import asdict
+    from json import dumps
+
     from tlm_edge.extras import require_extra
+    from tlm_edge.runtime.bundle import is_bundle, open_bundle
     from tlm_edge.shipped import resolve_model
 
-    require_extra("train", for_what="inspecting a checkpoint")
-    from tlm_edge.compile.inspect import inspect_model
+    path = resolve_model(model)
+    if is_bundle(path):
+        from tlm_edge.compile.contents import format_contents, inspect_bundle
 
-    inspection = inspect_model(resolve_model(model), length)
-    if json:
-        from dataclasses import asdict
-        from json import dumps
-
-        print(dumps(asdict(inspection), ensure_ascii=False))
+        contents = inspect_bundle(open_bundle(path))
+        print(dumps(asdict(contents), ensure_ascii=False) if json else format_contents(contents))
         return
 
-    from tlm_edge.compile.inspect import format_inspection
+    require_extra("train", for_what="inspecting a checkpoint")
+    from tlm_edge.compile.inspect import format_inspection, inspect_model
 
-    print(format_inspection(inspection))
+    inspection = inspect_model(path, length)
+    print(dumps(asdict(inspection), ensure_ascii=False) if json else format_inspection(inspection))

@@ -1,4 +1,4 @@
-"""Parameters, bytes and multiply-adds of a classifier by part, as written and rewritten, from its configuration."""
+"""Parameters, bytes, multiply-adds and activations of a classifier by part, as written and rewritten."""
 
 from __future__ import annotations
 
@@ -16,53 +16,68 @@ class Part:
 
     ``multiply_adds`` counts matrix products and convolutions, which are all but a few percent of the arithmetic.
     ``bytes_read`` are the weights that one text touches, in float32: of the tables only the rows it looks up.
+    ``activation_bytes`` are the intermediate results in float32 that have to be in memory at once while the part runs,
+    its input among them, where every result that can takes the place of what it was computed from.
     """
 
     name: str
     parameters: int
     multiply_adds: int
     bytes_read: int
+    activation_bytes: int
 
 
 def total(parts: tuple[Part, ...], name: str = "total") -> Part:
-    """The sum of ``parts`` as one."""
+    """The sum of ``parts`` as one; they run one after another, so that their activations never meet."""
     return Part(
         name,
         sum(part.parameters for part in parts),
         sum(part.multiply_adds for part in parts),
         sum(part.bytes_read for part in parts),
+        max(part.activation_bytes for part in parts),
     )
 
 
 def cost_as_written(config: EncoderConfig, length: int) -> tuple[Part, ...]:
     """The parts of a ``SequenceClassifier`` that computes every row of every layer, for a text of ``length`` tokens."""
-    hidden, layers = config.hidden_size, config.num_hidden_layers
-    tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * hidden
+    hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     projections = 4 * hidden * hidden
-    attention = length * projections + 2 * length * length * hidden
     return (
-        Part("embeddings", tables + 2 * hidden, 0, _FLOAT * (2 * length + 1 + 2) * hidden),
+        _embeddings(
+            config, length, tables=config.max_position_embeddings + config.type_vocab_size, rows=2 * length + 1
+        ),
         *_convolution(config, length),
-        _part("attention", layers * (projections + 6 * hidden), layers * attention),
-        _part("feed-forward", layers * _feed_forward(config), layers * 2 * length * hidden * config.intermediate_size),
+        _part(
+            "attention",
+            layers * (projections + 6 * hidden),
+            layers * (length * projections + 2 * length * length * hidden),
+            _attending(config, length),
+        ),
+        _part(
+            "feed-forward",
+            layers * _feed_forward(config),
+            layers * 2 * length * hidden * inner,
+            length * (2 * hidden + inner),
+        ),
         *_head(config),
     )
 
 
 def cost_rewritten(config: EncoderConfig, length: int) -> tuple[Part, ...]:
     """The parts of the ``RewrittenClassifier`` of ``config`` for a text of ``length`` tokens."""
-    hidden, heads = config.hidden_size, config.num_attention_heads
+    hidden, heads, inner = config.hidden_size, config.num_attention_heads, config.intermediate_size
     rows = max(1, len(config.markers))
     deep = config.num_hidden_layers - 1
-    tables = (config.vocab_size + config.max_position_embeddings) * hidden
     fixed_query = deep == 0 and config.convolution is None and not config.markers
     projections = 4 * hidden * hidden
     # A fixed query is part of a hidden × heads matrix; otherwise each row asks, with a query and an absorbed key.
     asking = hidden * heads if fixed_query else 2 * hidden * hidden + hidden
     ask_arithmetic = 0 if fixed_query else rows * 2 * hidden * hidden
     pooling = 2 * rows * heads * length * hidden
+    # The hidden states stay, with the scores and what is pooled by them; before them, the absorbed queries of the rows.
+    pooled = length * hidden + rows * heads * (length + hidden)
     return (
-        Part("embeddings", tables + 2 * hidden, 0, _FLOAT * (2 * length + 2) * hidden),
+        _embeddings(config, length, tables=config.max_position_embeddings, rows=2 * length),
         *_convolution(config, length),
         _part(
             "attention",
@@ -71,18 +86,39 @@ def cost_rewritten(config: EncoderConfig, length: int) -> tuple[Part, ...]:
             + ask_arithmetic
             + pooling
             + rows * 2 * hidden * hidden,
+            max(pooled, _attending(config, length) if deep else 0),
         ),
         _part(
             "feed-forward",
             config.num_hidden_layers * _feed_forward(config),
-            2 * (deep * length + rows) * hidden * config.intermediate_size,
+            2 * (deep * length + rows) * hidden * inner,
+            (length if deep else rows) * (2 * hidden + inner),
         ),
         *_head(config),
     )
 
 
-def _part(name: str, parameters: int, multiply_adds: int) -> Part:
-    return Part(name, parameters, multiply_adds, _FLOAT * parameters)
+def _part(name: str, parameters: int, multiply_adds: int, activations: int) -> Part:
+    return Part(name, parameters, multiply_adds, _FLOAT * parameters, _FLOAT * activations)
+
+
+def _embeddings(config: EncoderConfig, length: int, *, tables: int, rows: int) -> Part:
+    """``tables`` are the rows of all tables but the tokens', ``rows`` those that a text looks up."""
+    width, hidden = config.embedding_width, config.hidden_size
+    projected = config.embedding_size is not None
+    projection = width * hidden + hidden if projected else 0
+    return Part(
+        "embeddings",
+        (config.vocab_size + tables + 2) * width + projection,
+        length * width * hidden if projected else 0,
+        _FLOAT * ((rows + 2) * width + projection),
+        _FLOAT * length * (width + (hidden if projected else width)),
+    )
+
+
+def _attending(config: EncoderConfig, length: int) -> int:
+    """Values alive at once in attention of all rows: they themselves, queries, keys, values, and the scores."""
+    return length * (4 * config.hidden_size + config.num_attention_heads * length)
 
 
 def _feed_forward(config: EncoderConfig) -> int:
@@ -97,11 +133,13 @@ def _convolution(config: EncoderConfig, length: int) -> tuple[Part, ...]:
     widths = [1, *[config.convolution.channels] * config.convolution.layers, 1]
     taps = [rows * columns * before * after for before, after in pairwise(widths)]
     per_channel = sum(3 * width for width in widths[1:])  # bias of the convolution, weight and bias of BatchNorm
-    return (_part("convolution", sum(taps) + per_channel, sum(taps) * length * config.hidden_size),)
+    image = length * config.hidden_size
+    most = max(before + after for before, after in pairwise(widths))
+    return (_part("convolution", sum(taps) + per_channel, sum(taps) * image, most * image),)
 
 
 def _head(config: EncoderConfig) -> tuple[Part, ...]:
     hidden, labels = config.hidden_size, len(config.labels)
     read = hidden * max(1, len(config.markers))
     arithmetic = read * hidden + hidden * labels
-    return (_part("pooler and classifier", arithmetic + hidden + labels, arithmetic),)
+    return (_part("pooler and classifier", arithmetic + hidden + labels, arithmetic, read + hidden),)

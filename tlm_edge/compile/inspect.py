@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tlm_edge.compile.cost import Part, cost_as_written, cost_rewritten, total
 from tlm_edge.modeling.committee import is_committee, member_folders
-from tlm_edge.modeling.config import read_config
+from tlm_edge.modeling.config import read_config, read_content
+from tlm_edge.modeling.foreign import FOREIGN
+from tlm_edge.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,18 @@ class Inspection:
 def inspect_model(folder: Path, length: int | None = None) -> Inspection:
     """Count the parts of a checkpoint or committee for a text of ``length`` tokens, its positions if ``None``.
 
-    Raises ``UserError`` if it is neither.
+    Raises ``UserError`` if it is neither, or if transformers computes it, or if it has no position for so many tokens.
     """
+    kind = None if is_committee(folder) else read_content(folder).get("model_type")
+    if kind in FOREIGN:
+        raise UserError(
+            f"{folder}: a {kind}, which transformers computes, can't be counted by part; inspect a bundle of it"
+        )
     configs = [read_config(member) for member in (member_folders(folder) if is_committee(folder) else [folder])]
-    length = length or min(config.max_position_embeddings for config in configs)
+    positions = min(config.max_position_embeddings for config in configs)
+    if length is not None and length > positions:
+        raise UserError(f"--length {length}: {folder} has {positions} positions; give at most that")
+    length = length or positions
     return Inspection(
         model=folder.name,
         members=len(configs),
@@ -48,15 +58,16 @@ def _together(members: list[tuple[Part, ...]]) -> tuple[Part, ...]:
 def format_inspection(inspection: Inspection) -> str:
     """A table for people: each part as written → rewritten."""
     members = f", {inspection.members} members" if inspection.members > 1 else ""
-    rows: list[tuple[str, ...]] = [("part", "parameters", "multiply-adds", "bytes read")]
+    rows: list[tuple[str, ...]] = [("part", "parameters", "multiply-adds", "bytes read", "activation bytes")]
     for before, after in zip(inspection.as_written, inspection.rewritten, strict=True):
         pairs = (
             (before.parameters, after.parameters),
             (before.multiply_adds, after.multiply_adds),
             (before.bytes_read, after.bytes_read),
+            (before.activation_bytes, after.activation_bytes),
         )
         rows.append((before.name, *(f"{_short(old)} → {_short(new)}" for old, new in pairs)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [f"{inspection.model}{members}, one text of {inspection.length} tokens: as written → rewritten"]
     for name, *figures in rows:
         cells = [f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True)]

@@ -24,8 +24,6 @@ from tlm_edge.training.finetune import EpochResult, FinetuneRecipe, finetune
 from tlm_edge.training.finetune_job import run_finetune
 from tlm_edge.training.metrics import ClassificationMetrics
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def trained(tiny_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

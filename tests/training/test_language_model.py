@@ -13,8 +13,6 @@ from tlm_edge.training.fused_loss import masked_language_model_loss
 from tlm_edge.training.masking import mask_tokens
 from tlm_edge.training.packing import PackedBlocks, shuffled_indices
 
-pytestmark = pytest.mark.slow
-
 CLS, SEP, MASK = 2, 3, 4
 SPECIAL = np.array([0, 1, CLS, SEP, MASK])
 

@@ -21,6 +21,7 @@ DEFAULT_MODEL = "agnews-committee"
 _MODULES = {
     "onnx": ("tlm_edge.export.onnx", "onnx"),
     "tflite": ("tlm_edge.export.tflite", "tflite"),
+    "executorch": ("tlm_edge.export.executorch", "executorch"),
 }
 
 

@@ -56,7 +56,8 @@ def _main(bundle: str, asked: str, answered: str, threads: str) -> None:
     reference = read_reference(classifier.bundle.folder / PARITY_FILE)
     logits = run_sequences(classifier, reference.sequences)
     probabilities = classifier.probabilities(json.loads(Path(asked).read_text(encoding="ascii")))
-    foreign = [module for module in FOREIGN_MODULES if module in sys.modules]
+    brought = getattr(classifier.session, "brings", ())
+    foreign = [module for module in FOREIGN_MODULES if module in sys.modules and module not in brought]
     if foreign:
         raise UserError(f"running the bundle imported {', '.join(foreign)}: the answer proves nothing")
     np.savez(answered, alone=logits.alone, padded=logits.padded, probabilities=probabilities)

@@ -15,6 +15,7 @@ from tlm_edge.runtime.manifest import TensorSpec
 _SESSIONS: dict[str, tuple[str, str]] = {
     "onnx": ("tlm_edge.runtime.onnx", "OnnxSession"),
     "tflite": ("tlm_edge.runtime.tflite", "TfliteSession"),
+    "executorch": ("tlm_edge.runtime.executorch", "ExecutorchSession"),
 }
 
 

@@ -45,7 +45,9 @@ def work(job: Job) -> dict[str, Any]:
     # The runtime belongs to the process, not to the bundle: it is loaded before the bare memory is read.
     module = f"tlm_edge.runtime.{bundle.manifest.target}"
     if find_spec(module) is not None:
-        import_module(module)
+        runtime = import_module(module)
+        if hasattr(runtime, "load_runtime"):
+            runtime.load_runtime()
     bare_rss_mb = resident_mb()
     loading = time.perf_counter()
     classifier = BundleClassifier(bundle, job.threads)

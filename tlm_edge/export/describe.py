@@ -28,6 +28,8 @@ def describe_export(bundle: Bundle) -> str:
         f"size      {size / 1e6:.2f} MB, of which {manifest.model_file} {model / 1e6:.2f} MB",
         f"rewrite   {_REWRITES.get(manifest.rewrite, manifest.rewrite)}",
     ]
+    if manifest.delegated is not None:
+        lines.append(f"delegated {manifest.delegated:.0%} of the operators to the runtime's fast backend")
     if (parity := manifest.parity) is not None:
         lines.append(
             f"parity    logits within {parity.max_logit_difference:.2g} of PyTorch's on {parity.sequences} token "

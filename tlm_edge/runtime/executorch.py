@@ -27,6 +27,7 @@ class ExecutorchSession:
     """
 
     runtime = "executorch"
+    provider = "XNNPACK"
     #: What the runtime itself imports of ``probe.FOREIGN_MODULES``.
     brings: tuple[str, ...] = ()
 

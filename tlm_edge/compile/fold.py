@@ -39,7 +39,7 @@ def share_equal_parameters(module: nn.Module) -> None:
     known: dict[tuple[torch.dtype, torch.Size, bytes], nn.Parameter] = {}
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
-            digest = hashlib.sha256(parameter.detach().contiguous().numpy()).digest()
+            digest = hashlib.sha256(parameter.detach().contiguous().numpy().tobytes()).digest()
             setattr(owner, name, known.setdefault((parameter.dtype, parameter.shape, digest), parameter))
 
 

@@ -46,11 +46,11 @@ class _Named(nn.Module):
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
-        self.graph = graph
+        self.model = graph  # not "graph": that is what a GraphModule calls its own
         self.names = ("probabilities", "member_logits") if isinstance(graph, CommitteeGraph) else ("logits",)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
-        outputs = self.graph(input_ids, attention_mask)
+        outputs = self.model(input_ids, attention_mask)
         return dict(zip(self.names, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from typing import Any
 
 import flatbuffers
@@ -86,6 +88,7 @@ def tidy(content: bytes | bytearray) -> bytes:
     for graph in model.subgraphs:
         _look_up_before_converting(model, graph)
     _drop_unused(model)
+    _shorten_names(model)
     _share_equal_buffers(model)
     _refuse_old_runtimes(model)
     return _packed(model)
@@ -105,20 +108,30 @@ def _name(code: Any) -> str:
     return _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
+def _shorten_names(model: Any) -> None:
+    """Leave module paths out of tensor names, which would be a tenth of a small file; each stays a name of its own."""
+    numbers: Counter[bytes] = Counter()
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        short = re.split(rb"[/.]", (tensor.name or b"").partition(b";")[0])[-1]
+        numbers[short] += 1
+        tensor.name = b"%b_%d" % (short, numbers[short])
+    # What the converter noted was true of the file it wrote: the lowest version of the runtime, for one.
+    model.metadata = None
+    model.description = b"exported by tlm-edge"
+
+
 def _share_equal_buffers(model: Any) -> None:
     """Let tensors with the same content point to one buffer; the first one, by the format's rule, is the empty one."""
     buffers, known, places = [schema.BufferT()], {b"": 0}, []
     for buffer in model.buffers:
         data = b"" if buffer.data is None else np.asarray(buffer.data, dtype=np.uint8)
-        digest = hashlib.sha256(data).digest() if len(data) else b""
+        digest = hashlib.sha256(bytes(data)).digest() if len(data) else b""
         if digest not in known:
             known[digest] = len(buffers)
             buffers.append(_AlignedBuffer(data))
         places.append(known[digest])
     for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
         tensor.buffer = places[tensor.buffer]
-    for metadata in model.metadata or []:
-        metadata.buffer = places[metadata.buffer]
     model.metadataBuffer = None
     model.buffers = buffers
 
@@ -219,6 +232,7 @@ def _refuse_old_runtimes(model: Any) -> None:
 
 
 def _has_scale_a_row(tensor: Any) -> bool:
+    """Whether a matrix is stored in int8 with a scale of its own for every row."""
     quantization = tensor.quantization
     return quantization is not None and quantization.scale is not None and len(quantization.scale) > 1
 

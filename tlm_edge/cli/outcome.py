@@ -27,6 +27,7 @@ _UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if k
 _REMEDIES = {
     errno.ENOSPC: "free some space, or choose another place to write",
     errno.EDQUOT: "free some space, or choose another place to write",
+    errno.EFBIG: "raise the limit (ulimit -f), or choose another place to write",
     errno.EROFS: "choose another place to write",
     errno.EACCES: "change its permissions, or choose another place",
     errno.EPERM: "change its permissions, or choose another place",

@@ -51,7 +51,7 @@ def test_bundles_zips_and_checkpoints_side_by_side(tiny_bundle, tiny_deep_checkp
     output = run(str(tmp_path / "zipped.zip"), str(tiny_deep_checkpoint), "--profile", "test", "--out", "records")
     records = read_records([Path("records")])
     assert sorted(record.bundle.name for record in records) == ["tiny-deep-onnx-int8", "tiny-onnx-fp32"]
-    assert re.search(r"tiny fp32 .*tiny-deep int8", output.replace("\n", " "))
+    assert re.search(r"tiny onnx fp32 .*tiny-deep onnx int8", output.replace("\n", " "))
     assert "Next: tlm-edge report records" in output
     assert "smoke test" in output
     assert list((tmp_path / "cache" / "bundles").glob("*/tiny-deep-onnx-int8/manifest.json"))

@@ -68,7 +68,15 @@ def groups(records: Sequence[Record]) -> list[Group]:
         key = (record.device.name, record.device.transport, record.runtime.threads)
         found.setdefault(key, []).append(record)
     return [
-        Group(*key, tuple(sorted(members, key=lambda one: (order[role(one)], one.bundle.source, one.bundle.precision))))
+        Group(
+            *key,
+            tuple(
+                sorted(
+                    members,
+                    key=lambda one: (order[role(one)], one.bundle.source, one.bundle.target, one.bundle.precision),
+                )
+            ),
+        )
         for key, members in sorted(found.items())
     ]
 

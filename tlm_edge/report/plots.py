@@ -73,6 +73,7 @@ def pareto(records: Sequence[Record], palette: Palette, size: tuple[float, float
         linewidth=3,
         zorder=1,
     )
+    several = len({record.bundle.target for record in judged}) > 1
     points = []
     for record in judged:
         x, y = _value(record, "latency_p50"), 100 * _value(record, "accuracy")
@@ -80,7 +81,8 @@ def pareto(records: Sequence[Record], palette: Palette, size: tuple[float, float
         whisker = [[0.0], [max(0.0, _value(record, "latency_p90") - x)]]
         axes.errorbar(x, y, xerr=whisker, color=colour, capsize=3, linewidth=1.4, zorder=2)
         axes.plot(x, y, MARKERS.get(record.bundle.precision, OTHER_MARKER), color=colour, markersize=8, zorder=3)
-        points.append((x, y, f"{names[record.bundle.source]} {record.bundle.precision}", colour))
+        form = f"{record.bundle.target} {record.bundle.precision}" if several else record.bundle.precision
+        points.append((x, y, f"{names[record.bundle.source]} {form}", colour))
     _frame_pareto(axes, judged, palette)
     _label_points(figure, axes, points)
     return figure

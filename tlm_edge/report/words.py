@@ -37,8 +37,8 @@ def column_title(name: str) -> str:
 
 
 def model_name(record: Record) -> str:
-    """The source with what tells its bundle from others: ``agnews-committee int8``."""
-    return f"{record.bundle.source} {record.bundle.precision}"
+    """The source with what tells its bundle from others: ``agnews-committee onnx int8``."""
+    return f"{record.bundle.source} {record.bundle.target} {record.bundle.precision}"
 
 
 def short_names(records: Sequence[Record]) -> dict[str, str]:

@@ -129,6 +129,8 @@ def test_parser_and_schema_refuse_the_same(data):
         ({"schema_version": None}, "no schema_version"),
         ({"labels": ["a", "a"]}, "all different"),
         ({"max_length": 0}, "max_length"),
+        ({"lengths": [16, 0]}, "lengths: each at least 1"),
+        ({"delegated": 1.5}, "delegated: a share"),
         ({"max_length": "128"}, "max_length: an integer expected, '128' found"),
         ({"model_file": "other.onnx"}, "'other.onnx' is not among them"),
         ({"extra": 1}, "extra: not a known key"),

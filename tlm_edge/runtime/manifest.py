@@ -153,6 +153,10 @@ def _check_values(manifest: Manifest) -> None:
         raise JsonShapeError("labels: at least one, all different, expected")
     if manifest.max_length < 1:
         raise JsonShapeError("max_length: at least 1 expected")
+    if any(length < 1 for length in manifest.lengths):
+        raise JsonShapeError("lengths: each at least 1 expected")
+    if manifest.delegated is not None and not 0 <= manifest.delegated <= 1:
+        raise JsonShapeError("delegated: a share between 0 and 1 expected")
     for name, record in manifest.files.items():
         if not is_inside(name):
             raise JsonShapeError(f"files: the name {name!r} leads out of the bundle")

@@ -58,6 +58,14 @@ def export(
             help="Points of accuracy a file may lose; if it loses more, the next gentler precision is tried.",
         ),
     ] = None,
+    compat: Annotated[
+        str | None,
+        typer.Option(
+            "--compat",
+            metavar="RUNTIME",
+            help="An older runtime that the file has to be right in too: tflite-runtime-2.14.",
+        ),
+    ] = None,
     zipped: Annotated[bool, typer.Option("--zip", help="Make one zip of each bundle.")] = False,
     force: ForceOption = False,
 ) -> None:
@@ -70,7 +78,8 @@ def export(
     if not models:
         print(f"no model named: exporting the shipped committee {DEFAULT_MODEL}")
     models = models or [DEFAULT_MODEL]
-    options = Options(None if buckets is None else _lengths(buckets), not no_rewrite, accuracy_floor, zipped, force)
+    lengths = None if buckets is None else _lengths(buckets)
+    options = Options(lengths, not no_rewrite, accuracy_floor, zipped, force, compat)
     preparation: dict[str, Any] = {"max_length": max_length, "data": data, "calibration_data": calibration_data}
     if len(models) == len(targets) == 1:
         print(describe_export(export_model(models[0], targets[0], precision, out, options, **preparation)))

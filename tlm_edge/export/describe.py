@@ -36,6 +36,8 @@ def describe_export(bundle: Bundle) -> str:
             f"sequences of {parity.shortest} to {parity.longest}, alone and padded;\n"
             f"          the same label on {parity.agreement:.1%} of {parity.texts} texts"
         )
+    if older := manifest.versions.get("tflite-runtime"):
+        lines.append(f"compat    as right in tflite-runtime {older}, where it was run too")
     if (accuracy := manifest.accuracy) is not None:
         lines.append(
             f"accuracy  {accuracy.accuracy:.4f} (macro-F1 {accuracy.macro_f1:.4f}) on {accuracy.texts} texts of "

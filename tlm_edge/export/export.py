@@ -16,7 +16,7 @@ from tlm_edge.compile.graph import FOREIGN, deployable, rewrite_kind
 from tlm_edge.export.archive import write_archive
 from tlm_edge.export.parity import GateError, measure, require
 from tlm_edge.export.prepare import Prepared, bucket_lengths, prepare
-from tlm_edge.export.registry import Conversion, Converted, Target, require_target
+from tlm_edge.export.registry import Conversion, Converted, OlderRuntime, Target, require_target
 from tlm_edge.export.source import SourceModel
 from tlm_edge.files import new_file, new_folder, refuse_existing, scratch_folder, sha256_file, write_json
 from tlm_edge.modeling.checkpoint import TOKENIZER_FILES
@@ -44,7 +44,7 @@ class Options:
     ``buckets`` are the lengths in tokens to prepare where a target's inputs can't vary, the usual ones if ``None``;
     ``rewritten`` false exports the model as written. With an ``accuracy_floor``, in points below PyTorch's accuracy, a
     file that fails its gate is made again by the target's next gentler recipe. ``zipped`` makes one file of it, and
-    ``force`` replaces what is there.
+    ``force`` replaces what is there. ``compat`` names an older runtime that the file has to be right in as well.
     """
 
     buckets: tuple[int, ...] | None = None
@@ -52,6 +52,7 @@ class Options:
     accuracy_floor: float | None = None
     zipped: bool = False
     force: bool = False
+    compat: str | None = None
 
 
 def export_model(
@@ -92,17 +93,23 @@ def export_prepared(
     """Export a prepared model to one target and return the opened bundle.
 
     ``out`` is NAME-TARGET-PRECISION in ``folder`` if ``None``; ``.zip`` is added where it is to be one. ``tell`` is
-    told when a gentler recipe is tried.
+    told when another recipe is taken than was asked for.
     Raises ``UserError`` if this can't be had, ``GateError`` if no file passes its gate; then nothing is left behind.
     """
     kind = require_target(target, precision)
     if options.accuracy_floor is not None and prepared.checks.labels is None:
         raise UserError("--accuracy-floor needs texts with the model's labels: give some with --data")
+    older = None if options.compat is None else kind.older_runtime(options.compat)
+    if older is not None:
+        older.python()
+        if precision in older.instead:
+            tell(f"{older.name} computes {precision} wrongly: making {older.instead[precision]} instead")
+            precision = older.instead[precision]
     recipes = (precision, *kind.gentler(precision))
     for recipe, gentler in zip(recipes, (*recipes[1:], None), strict=True):
         place = _named(out or folder / f"{prepared.source.name}-{target}-{recipe}", options)
         try:
-            _write_bundle(prepared, kind, recipe, place, options)
+            _write_bundle(prepared, kind, recipe, place, options, older)
             return open_bundle(place)
         except GateError as error:
             failure = f"the {target} {recipe} file of {prepared.source.name} failed its check: {error}; it was deleted"
@@ -112,7 +119,9 @@ def export_prepared(
     raise AssertionError("the last recipe either passes or raises")
 
 
-def _write_bundle(prepared: Prepared, kind: Target, precision: str, out: Path, options: Options) -> None:
+def _write_bundle(
+    prepared: Prepared, kind: Target, precision: str, out: Path, options: Options, older: OlderRuntime | None
+) -> None:
     source = prepared.source
     lengths = bucket_lengths(prepared, options.buckets, LENGTHS)
     graph = deployable(source.members, source.cls_token_id, rewritten=options.rewritten)
@@ -127,7 +136,18 @@ def _write_bundle(prepared: Prepared, kind: Target, precision: str, out: Path, o
         write_json(folder / MANIFEST_FILE, manifest.to_json())
         parity, accuracy = measure(folder, prepared, precision, options.accuracy_floor)
         require(parity, accuracy)
+        if older is not None:
+            _check_in(older, folder, prepared, precision, options)
+            manifest = replace(manifest, versions=manifest.versions | older.packages)
         write_json(folder / MANIFEST_FILE, replace(manifest, parity=parity, accuracy=accuracy).to_json())
+
+
+def _check_in(older: OlderRuntime, folder: Path, prepared: Prepared, precision: str, options: Options) -> None:
+    """Raise ``GateError`` unless the bundle is right in an older runtime too."""
+    try:
+        require(*measure(folder, prepared, precision, options.accuracy_floor, older.python()))
+    except GateError as error:
+        raise GateError(f"in {older.name}, {error}") from error
 
 
 def _with_signature(manifest: Manifest, folder: Path) -> Manifest:

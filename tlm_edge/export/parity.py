@@ -18,7 +18,7 @@ from tlm_edge.runtime.probe import Answer, probe
 #: Largest absolute difference of a float32 logit.
 FLOAT_TOLERANCE = 1e-4
 #: Share of whole texts that have to get PyTorch's label.
-REQUIRED_AGREEMENT = {"fp32": 0.99, "fp16": 0.99, "int8-weight-only": 0.97, "int8": 0.95}
+REQUIRED_AGREEMENT = {"fp32": 0.99, "fp16": 0.99, "int8-weight-only": 0.97, "int8": 0.95, "int4": 0.95}
 #: Accuracy that a quantized file may lose: 0.3 points, or two texts where that is more.
 ALLOWED_DROP = 0.003
 _ALLOWED_TEXTS = 2
@@ -29,16 +29,21 @@ class GateError(UserError):
 
 
 def measure(
-    bundle: Path, prepared: Prepared, precision: str, accuracy_floor: float | None = None
+    bundle: Path,
+    prepared: Prepared,
+    precision: str,
+    accuracy_floor: float | None = None,
+    python: Path | None = None,
 ) -> tuple[Parity, Accuracy | None]:
     """Run ``bundle`` in a fresh process on what was ``prepared``; compare with PyTorch's answers.
 
-    ``accuracy_floor`` is how many points of accuracy it may lose, the usual ``ALLOWED_DROP`` if ``None``.
+    ``accuracy_floor`` is how many points of accuracy it may lose, the usual ``ALLOWED_DROP`` if ``None``; ``python`` is
+    the interpreter of another environment to run it in.
     Raises ``GateError`` if the file doesn't run there.
     """
     checks, reference = prepared.checks, prepared.reference
     try:
-        answer = probe(bundle, (*checks.texts, *ODD_TEXTS))
+        answer = probe(bundle, (*checks.texts, *ODD_TEXTS), python=python)
     except UserError as error:
         raise GateError(str(error)) from error
     parity = Parity(

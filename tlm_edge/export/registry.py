@@ -57,12 +57,26 @@ class Converted:
 
 
 @dataclass(frozen=True)
+class OlderRuntime:
+    """A runtime besides the target's own that a file can be made to be right in, and is checked in then.
+
+    ``instead`` gives, for a precision that it computes wrongly, the one to make; ``packages`` are its versions;
+    ``python()`` is the interpreter of an environment that has it, and raises ``UserError`` if there can't be one.
+    """
+
+    name: str
+    instead: dict[str, str]
+    packages: dict[str, str]
+    python: Callable[[], Path]
+
+
+@dataclass(frozen=True)
 class Target:
     """A file format and its runtime.
 
     ``convert(graph, file, conversion)`` writes a module of ``compile.deployable`` as ``file``; ``packages`` are those
     whose versions shape the file. ``refused`` gives the precisions that other targets have and this one can't do right,
-    each with the reason, a clause without a full stop.
+    each with the reason, a clause without a full stop. ``older`` are other runtimes that a file may be for.
     """
 
     name: str
@@ -71,11 +85,20 @@ class Target:
     packages: tuple[str, ...]
     convert: Callable[[nn.Module, Path, Conversion], Converted]
     refused: dict[str, str] = field(default_factory=dict)
+    older: tuple[OlderRuntime, ...] = ()
 
     def gentler(self, precision: str) -> tuple[str, ...]:
         """The precisions to be had that change a model less than ``precision`` does, the nearest first."""
         gentler = PRECISIONS[: PRECISIONS.index(precision)]
         return tuple(each for each in reversed(gentler) if each in self.precisions)
+
+    def older_runtime(self, name: str) -> OlderRuntime:
+        """The older runtime ``name``. Raises ``UserError`` if files of this target can't be checked in such a one."""
+        for older in self.older:
+            if older.name == name:
+                return older
+        known = " or ".join(older.name for older in self.older)
+        raise UserError(f"--compat {name}: {self.name} has {f'only {known}' if known else 'no older runtime'}")
 
 
 def target_names() -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from tlm_edge.compile.fold import fold_norms
 from tlm_edge.compile.graph import CommitteeGraph
-from tlm_edge.export.registry import Conversion, Converted, Target
+from tlm_edge.export.older_runtime import tflite_runtime_2_14
+from tlm_edge.export.registry import Conversion, Converted, OlderRuntime, Target
 from tlm_edge.runtime.errors import UserError
 
 
@@ -93,8 +94,20 @@ def _quiet() -> Iterator[None]:
 
 TARGET = Target(
     name="tflite",
-    precisions=("fp32", "int8", "int8-weight-only", "fp16"),
+    precisions=("fp32", "fp16", "int8-weight-only", "int8", "int4"),
     model_file="model.tflite",
     packages=("torch", "litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer"),
     convert=convert,
+    refused={
+        "int8-static": "activations quantized ahead of time leave a classifier at chance and are slower than int8, "
+        "which quantizes them as they come"
+    },
+    older=(
+        OlderRuntime(
+            name="tflite-runtime-2.14",
+            instead={"int8": "int8-weight-only", "int4": "int8-weight-only"},
+            packages={"tflite-runtime": "2.14.0"},
+            python=tflite_runtime_2_14,
+        ),
+    ),
 )

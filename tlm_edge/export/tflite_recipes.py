@@ -33,6 +33,7 @@ _INT8_TABLE = Rule(_TABLE, dynamic=True, scales=_A_TENSOR)
 RECIPES: dict[str, tuple[Rule, ...]] = {
     "fp32": (),
     "fp16": (Rule(_MATRIX, bits=16), Rule(_TABLE, bits=16)),
+    "int4": (Rule(_MATRIX, bits=4, dynamic=True, smallest=SMALLEST_QUANTIZED), _INT8_TABLE),
     "int8": (Rule(_MATRIX, dynamic=True, smallest=SMALLEST_QUANTIZED), _INT8_TABLE),
     "int8-weight-only": (Rule(_MATRIX, smallest=SMALLEST_QUANTIZED), _INT8_TABLE),
 }

@@ -8,6 +8,8 @@ sequences, and ``probabilities`` (texts, labels).
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,20 +37,32 @@ class Answer:
     probabilities: np.ndarray
 
 
-def probe(bundle: Path, texts: Sequence[str], threads: int = 1) -> Answer:
-    """Run ``bundle`` in a fresh Python process. Raises ``UserError`` with its last words if that fails."""
+def probe(bundle: Path, texts: Sequence[str], threads: int = 1, *, python: Path | None = None) -> Answer:
+    """Run ``bundle`` in a fresh Python process, of this environment or of that of ``python``.
+
+    Raises ``UserError`` with its last words if that fails.
+    """
     with tempfile.TemporaryDirectory(prefix="tlm-edge-probe-") as folder:
         asked, answered = Path(folder) / "texts.json", Path(folder) / "answer.npz"
         asked.write_text(json.dumps(list(texts)), encoding="ascii")
         arguments = [str(bundle), str(asked), str(answered), str(threads)]
-        command = [sys.executable, "-P", "-m", "tlm_edge.runtime.probe", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        command = [str(python or sys.executable), "-P", "-m", "tlm_edge.runtime.probe", *arguments]
+        variables = None if python is None else os.environ | {"PYTHONPATH": str(_copy_runtime(Path(folder)))}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)  # noqa: S603
         if done.returncode:
             words = done.stderr.strip().splitlines()
             last = words[-1].removeprefix("error: ") if words else "it said nothing"
             raise UserError(f"the exported file doesn't run by itself (exit {done.returncode}): {last}")
         with np.load(answered, allow_pickle=False) as arrays:
             return Answer(Logits(arrays["alone"], arrays["padded"]), arrays["probabilities"])
+
+
+def _copy_runtime(folder: Path) -> Path:
+    """Put this package alone into ``folder``: where it stands, the packages of this environment may stand as well."""
+    here = Path(__file__).parent
+    shutil.copytree(here, folder / here.parent.name / here.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(here.parent / "__init__.py", folder / here.parent.name / "__init__.py")
+    return folder
 
 
 def _main(bundle: str, asked: str, answered: str, threads: str) -> None:

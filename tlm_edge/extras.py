@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from importlib.util import find_spec
 
 from tlm_edge.runtime.errors import MissingExtraError
@@ -26,6 +28,12 @@ def missing_modules(extra: str) -> list[str]:
 def require_extra(extra: str, *, for_what: str) -> None:
     """Raise ``MissingExtraError`` naming the command that installs ``extra``, unless it is installed."""
     missing = missing_modules(extra)
+    # The marker of litert-torch in pyproject.toml: pip would leave it out, and the same message would come again.
+    if "litert_torch" in missing and not (sys.platform == "darwin" or platform.machine() == "x86_64"):
+        raise MissingExtraError(
+            f"{for_what} needs litert-torch, which has no packages for {platform.system()} on {platform.machine()}: "
+            "export on x86-64 Linux or macOS; the bundle runs here"
+        )
     if missing:
         raise MissingExtraError(
             f"{for_what} needs {', '.join(missing)}, which the extra '{extra}' brings: "

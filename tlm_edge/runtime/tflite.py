@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ except ImportError:
         ) from None
 
 _INPUTS = ("input_ids", "attention_mask")
+#: What a runtime says of a file that is too new for it.
+_TOO_OLD = "Didn't find op for builtin opcode"
 
 
 class TfliteSession:
@@ -42,7 +44,7 @@ class TfliteSession:
     """
 
     runtime = _RUNTIME
-    version = version(_RUNTIME)
+    version = metadata.version(_RUNTIME)
 
     def __init__(self, model_file: Path, threads: int | None = None):
         """Load ``model_file`` to compute with ``threads`` threads, as many as there are cores if ``None``.
@@ -56,8 +58,9 @@ class TfliteSession:
                 self._interpreter.allocate_tensors()
                 self._signatures = _signatures(self._interpreter)
         except (ValueError, RuntimeError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{self.runtime} {self.version} can't load {model_file}: {reason}") from error
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            newer = "; it is for newer runtimes, see --compat of tlm-edge export" if _TOO_OLD in reason else ""
+            raise UserError(f"{self.runtime} {self.version} can't load {model_file}: {reason}{newer}") from error
         if not self._signatures:
             raise UserError(f"{model_file} has no signature with {' and '.join(_INPUTS)}: export the model again")
         self._lock = threading.Lock()

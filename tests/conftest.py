@@ -72,6 +72,15 @@ def tiny_committee_bundle(tiny_folder, tiny_committee) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_tflite_bundle(tiny_folder, tiny_committee) -> Path:
+    """The int8 TFLite bundle of ``tiny_committee``. Don't change it: copy it first."""
+    pytest.importorskip("litert_torch")
+    from tlm_edge.export.export import export_model
+
+    return export_model(tiny_committee, "tflite", "int8", tiny_folder / "tiny-committee-tflite-int8").folder
+
+
+@pytest.fixture(scope="session")
 def measured(tiny_folder, tiny_deep_checkpoint, tiny_committee, tiny_committee_bundle):
     """A benchmark of the deep model's fp32 bundle against the committee's int8 one: its result and its folder."""
     from tests.bench.measured import measure

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tlm_edge.bench.figures import FIGURE_KINDS, Figure
 from tlm_edge.report.comparison import groups
 from tlm_edge.report.tables import as_csv, as_markdown, main_table, ratio_table
+from tlm_edge.report.words import model_name
 
 
 def test_csv_has_every_figure_with_its_provenance(measured):
@@ -35,7 +36,7 @@ def test_markdown_names_models_ratios_and_how_to_reproduce(measured):
     text = as_markdown(records)
     assert text.startswith("# Benchmark report\n")
     for record in records:
-        assert f"| {record.bundle.source} {record.bundle.precision}" in text
+        assert f"| {model_name(record)}" in text
     assert "against tiny" in text
     assert "- measured: " in text
     assert "estimated" not in text
@@ -70,4 +71,4 @@ def test_ratios_are_against_the_slowest(measured):
     table = ratio_table(group)
     assert len(table.rows) == 1
     slowest = max(group.records, key=lambda record: record.figures["latency_p50"].value)
-    assert table.heading[0] == f"against {slowest.bundle.source} {slowest.bundle.precision}"
+    assert table.heading[0] == f"against {model_name(slowest)}"

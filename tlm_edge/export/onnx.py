@@ -56,6 +56,31 @@ def _export(graph: nn.Module, file: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
+    _join_aliases(file)
+
+
+def _join_aliases(file: Path) -> None:
+    """Let every operator read its weights from where they are stored.
+
+    The exporter stores weights that are equal, such as the table that members of a committee share, once and gives
+    them their other names by operators that do nothing: what stands behind these is not quantized.
+    """
+    import onnx
+
+    model = onnx.load(file)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    aliases = {
+        node.output[0]: node for node in model.graph.node if node.op_type == "Identity" and node.input[0] in stored
+    }
+    if not aliases:
+        return
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name in aliases:
+                node.input[place] = aliases[name].input[0]
+    for node in aliases.values():
+        model.graph.node.remove(node)
+    onnx.save(model, file)
 
 
 def _quantize_tables(source: Path, file: Path) -> None:

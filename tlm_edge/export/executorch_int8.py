@@ -1,9 +1,11 @@
 """Dynamic int8 for XNNPACK: what PT2E's quantizer would write into the graph, written there at once.
 
 Every large matrix becomes int8 with a scale a row of outputs, and its input is quantized as it comes, with a scale a
-row. Tables become int8 with a scale a row; only the rows that a text looks up are made float again. PT2E gets there
-by two exports, an observed run and a chain of passes: minutes for six layers, and its quantized embedding is computed
-number by number at run time, where copying bytes and multiplying in XNNPACK takes a tenth of that.
+row. Tables become int8 with a scale a row; only the rows that a text looks up are made float again. The matrices a
+head stay float32: XNNPACK has no such product in int8, and one a head cost time and most of the accuracy.
+
+PT2E gets there by two exports, an observed run and a chain of passes. Its quantized embedding is computed number by
+number at run time, where copying bytes and multiplying in XNNPACK takes a tenth of that.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import torch.ao.quantization.fx._decomposed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlm_edge.export.executorch_parts import MatrixPerHead, Table
+from tlm_edge.export.executorch_parts import Table
 
 #: Matrices of fewer elements stay in float32: quantizing their input costs more than it saves.
 SMALLEST_QUANTIZED = 16_384
@@ -62,21 +64,6 @@ class Int8Table(nn.Module):
         return rows
 
 
-class Int8MatrixPerHead(nn.Module):
-    """A product with a matrix for every head in int8, one after the other: XNNPACK has no int8 product a head."""
-
-    def __init__(self, product: MatrixPerHead) -> None:
-        super().__init__()
-        self.products = nn.ModuleList(map(Int8Linear, product.kernel.flatten(1).chunk(product.heads)))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Map ``rows`` (rows, heads × inputs) to (rows, heads × outputs)."""
-        width = rows.shape[1] // len(self.products)
-        # Slices, not chunks: XNNPACK takes those of fixed size.
-        by_head = [rows[:, start : start + width] for start in range(0, rows.shape[1], width)]
-        return torch.cat([product(each) for product, each in zip(self.products, by_head, strict=True)], dim=1)
-
-
 def quantize(module: nn.Module) -> None:
     """Replace the large matrices and tables inside ``module``, wherever they are."""
     for name, child in list(module.named_children()):
@@ -94,8 +81,6 @@ def _int8(module: nn.Module) -> nn.Module | None:
     # Tokens have a padding row; tables without one may be read other than by being called.
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
         return Int8Table(module.weight)
-    if isinstance(module, MatrixPerHead) and module.kernel.numel() >= SMALLEST_QUANTIZED:
-        return Int8MatrixPerHead(module)
     return None
 
 

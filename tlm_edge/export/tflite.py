@@ -80,7 +80,12 @@ def _quiet() -> Iterator[None]:
     """Keep what converter and quantizer say, in Python and in native code, off the user's screen."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryFile() as said, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryFile() as said,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         kept = os.dup(2)
         os.dup2(said.fileno(), 2)

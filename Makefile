@@ -49,6 +49,7 @@ format: setup ## Repair what lint finds and can be repaired by itself
 lock: $(BOOTSTRAPPED) ## Renew the locks from pyproject.toml (ARGS=--upgrade takes the newest versions)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(LOCK) pyproject.toml
+	awk '/^[a-z]/ {kept = /^(ai-edge-litert|executorch|numpy|onnxruntime|tokenizers)==/} kept' $(LOCK) > tlm_edge/bench/runner.lock
 	printf '%s\n' 'transformers>=5,<6' huggingface-hub tokenizers httpx2 httpcore2 truststore | \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-deps --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(NEXT_LOCK) -

@@ -69,14 +69,15 @@ def shared_libraries(wheel: Path) -> list[Path]:
 
 
 def runner_library(wheel: Path, release: str) -> Path:
-    """The runner for the wheel in the folder ``wheel``, of the version ``release``: from the cache, or built into it.
+    """The runner for the wheel in the folder ``wheel``, of the version ``release``.
 
+    It is the one that came with the wheel, as on a device, or else that of the cache, built into it if need be.
     Raises ``RunnerError`` if it has to be built and can't be.
     """
     shared_libraries(wheel)
-    recipe = SOURCE.read_bytes() + " ".join(_FLAGS).encode()
-    digest = hashlib.sha256(recipe).hexdigest()[:16]
-    file = cache_root() / "executorch-runner" / f"{release}-{platform.machine()}-{digest}" / "runner.so"
+    if (brought := brought_runner(wheel)).is_file():
+        return brought
+    file = cache_root() / "executorch-runner" / f"{release}-{platform.machine()}-{_digest()}" / "runner.so"
     if not file.is_file():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +85,26 @@ def runner_library(wheel: Path, release: str) -> Path:
         except OSError as error:
             raise RunnerError(f"it can't be written to {file.parent}: {error.strerror or error}") from error
     return file
+
+
+def brought_runner(wheel: Path) -> Path:
+    """Where a runner that was built for the wheel on another machine lies."""
+    return wheel / "lib" / f"tlm-edge-runner-{_digest()}.so"
+
+
+def _digest() -> str:
+    recipe = SOURCE.read_bytes() + " ".join(_FLAGS).encode()
+    return hashlib.sha256(recipe).hexdigest()[:16]
+
+
+def find_cross_compiler(machine: str) -> str:
+    """The C++ compiler that builds for Linux on ``machine``. Raises ``RunnerError`` if there is none."""
+    if machine == platform.machine():
+        return find_compiler()
+    name = f"{machine}-linux-gnu-g++"
+    if found := shutil.which(name):
+        return found
+    raise RunnerError(f"there is no {name} (Debian: apt-get install g++-{machine.replace('_', '-')}-linux-gnu)")
 
 
 def find_compiler() -> str:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.tiny_models import labelled_texts
-from tlm_edge.bench.devices import list_devices, open_device
+from tlm_edge.bench.devices import LOCAL, Address, list_devices, open_device
 from tlm_edge.bench.devices.local import LocalDevice, read_outcome
 from tlm_edge.bench.job import Job
 from tlm_edge.runtime.bundle import open_bundle
@@ -77,7 +77,7 @@ def test_a_dead_worker_is_told_with_its_last_words():
 
 
 def test_devices():
-    assert [listing.name for listing in list_devices()] == ["local"]
-    assert open_device("local").transport == "local"
-    with pytest.raises(UserError, match=r"no device 'rpi9'.*\(local\)"):
-        open_device("rpi9")
+    assert next(listing.address for listing in list_devices()) == LOCAL
+    assert open_device(LOCAL).transport == "local"
+    with pytest.raises(UserError, match=r"reached by 'pigeon', this tlm-edge knows local"):
+        open_device(Address("rpi9", "pigeon"))

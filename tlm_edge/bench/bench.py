@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tlm_edge.bench.assemble import now
-from tlm_edge.bench.devices import Device, open_device
+from tlm_edge.bench.devices import LOCAL, Address, Device, DeviceLostError, open_device
 from tlm_edge.bench.inputs import Input, open_input
-from tlm_edge.bench.plan import JOURNAL_FILE, PLAN_FILE, DataSource, Entry, Plan, read_plan, write_plan
+from tlm_edge.bench.plan import JOURNAL_FILE, PLAN_FILE, PLAN_VERSION, DataSource, Entry, Plan, read_plan, write_plan
 from tlm_edge.bench.protocol import profile_named
-from tlm_edge.bench.record import record_files
+from tlm_edge.bench.record import read_record, record_files
 from tlm_edge.bench.reference import References
 from tlm_edge.bench.session import Progress, Result, run_session
 from tlm_edge.bench.texts import SHIPPED_DATA, BenchTexts, read_texts, shipped_texts
@@ -28,15 +29,21 @@ OUT = Path("tlm-edge-out/bench")
 class Settings:
     """How to measure: see the options of ``tlm-edge bench``. ``source`` is ``None`` for the shipped texts."""
 
-    device: str = "local"
+    devices: tuple[Address, ...] = (LOCAL,)
     profile: str = "rapid"
     threads: tuple[int, ...] = (1,)
     seed: int = 0
     source: DataSource | None = None
 
-    def command(self, models: Sequence[str], targets: Sequence[str] = (), precisions: Sequence[str] = ()) -> str:
-        """The command that repeats the measurement of ``models``."""
-        words = ["tlm-edge", "bench", *models, "--device", self.device, "--profile", self.profile]
+    def command(
+        self,
+        models: Sequence[str],
+        targets: Sequence[str] = (),
+        precisions: Sequence[str] = (),
+        where: Sequence[str] = ("--device", "local"),
+    ) -> str:
+        """The command that repeats the measurement of ``models``; ``where`` are its options that name the devices."""
+        words = ["tlm-edge", "bench", *models, *where, "--profile", self.profile]
         words += [word for count in self.threads for word in ("--threads", str(count))]
         words += [word for target in targets for word in ("--target", target)]
         words += [word for precision in precisions for word in ("--precision", precision)]
@@ -56,57 +63,85 @@ def data_source(
     return DataSource(data, tuple(text_columns), label_column, tuple(columns), "")
 
 
-def default_folder(device: str, profile: str) -> Path:
-    """A folder for a new benchmark under ``tlm-edge-out/bench``, named after device, profile and time."""
+def default_folder(devices: Sequence[Address], profile: str) -> Path:
+    """A folder for a new benchmark under ``tlm-edge-out/bench``, named after devices, profile and time."""
     stamp = now().replace("+00:00", "Z").replace(":", "").replace("-", "")
-    return OUT / f"{device}-{profile}-{stamp}"
+    return OUT / f"{'-'.join(address.name for address in devices)}-{profile}-{stamp}"
 
 
 def unfinished_folder() -> Path:
     """The latest benchmark under ``tlm-edge-out/bench`` that was interrupted. Raises ``UserError`` if there is none."""
-    found = [plan.parent for plan in OUT.glob(f"*/{PLAN_FILE}") if (plan.parent / JOURNAL_FILE).is_file()]
+    found = {path: path.parent for path in OUT.glob(f"*/{JOURNAL_FILE}")}
+    found |= {path: path.parent.parent for path in OUT.glob(f"*/*/{JOURNAL_FILE}")}
     if not found:
         raise UserError(f"no interrupted benchmark under {OUT}: name its folder with --out, or start one")
-    return max(found, key=lambda folder: (folder / JOURNAL_FILE).stat().st_mtime)
+    return found[max(found, key=lambda path: path.stat().st_mtime)]
 
 
 def begin(
     inputs: Sequence[Input], settings: Settings, folder: Path, *, command: str, progress: Progress, force: bool = False
 ) -> Result:
-    """Measure ``inputs`` side by side and leave the records in ``folder``.
+    """Measure ``inputs`` side by side on every device and leave the records in ``folder``.
 
-    ``command`` is what reproduces it. Raises ``UserError`` for an unknown device or profile, texts that can't be read,
-    or if ``folder`` holds anything and ``force`` is false.
+    Of several devices, each has a folder of its own in it. ``command`` is what reproduces the whole. A bundle that
+    fails on a device, and a device that is lost on the way, is named in the result's ``faults``; what has been
+    measured until then is kept, for ``resume``.
+    Raises ``UserError`` for an unknown profile, a device that can't be reached, texts that can't be read, or if
+    ``folder`` holds anything and ``force`` is false.
     """
     profile_named(settings.profile)
-    device = open_device(settings.device)
-    texts = _texts(settings.source, inputs)
-    source = settings.source or data_source(texts.data)
-    plan = Plan(
-        format="tlm-edge-bench",
-        schema_version=1,
-        id=uuid.uuid4().hex,
-        started=now(),
-        device=settings.device,
-        profile=settings.profile,
-        seed=settings.seed,
-        command=command,
-        source=replace(source, sha256=texts.sha256),
-        entries=_entries(inputs, settings.threads),
-    )
-    _clear(folder, force=force)
-    write_plan(folder, plan)
-    return _run(plan, inputs, device, texts, folder, progress)
+    with ExitStack() as stack:
+        devices = [stack.enter_context(closing(open_device(address))) for address in settings.devices]
+        texts = _texts(settings.source, inputs)
+        source = settings.source or data_source(texts.data)
+        plans = [
+            Plan(
+                format="tlm-edge-bench",
+                schema_version=PLAN_VERSION,
+                id=uuid.uuid4().hex,
+                started=now(),
+                device=address,
+                profile=settings.profile,
+                seed=settings.seed,
+                command=command,
+                source=replace(source, sha256=texts.sha256),
+                entries=_entries(inputs, settings.threads),
+            )
+            for address in settings.devices
+        ]
+        folders = _folders(folder, settings.devices)
+        for place in {folder: None, **dict.fromkeys(folders)}:
+            _clear(place, force=force)
+        for place, plan in zip(folders, plans, strict=True):
+            write_plan(place, plan)
+            # From here on the benchmark can be resumed.
+            (place / JOURNAL_FILE).touch()
+        results = [
+            _run(plan, inputs, device, texts, place, progress, folder)
+            for plan, device, place in zip(plans, devices, folders, strict=True)
+        ]
+    return _merged(results)
 
 
 def resume(folder: Path, progress: Progress) -> Result:
-    """Go on with the benchmark in ``folder`` after its last complete round.
+    """Go on with the benchmark in ``folder`` after its last complete round, on every device that isn't done.
 
     Raises ``UserError`` if there is none, if it is complete, or if its bundles or texts have changed.
     """
-    plan = read_plan(folder)
-    if not (folder / JOURNAL_FILE).is_file():
+    places = (
+        [folder] if (folder / PLAN_FILE).exists() else sorted(path.parent for path in folder.glob(f"*/{PLAN_FILE}"))
+    )
+    if not any((place / JOURNAL_FILE).is_file() for place in places or [folder]):
+        read_plan(places[0] if places else folder)
         raise UserError(f"the benchmark in {folder} is complete: see it with `tlm-edge report {folder} --out DIR`")
+    return _merged([_resumed(place, progress, folder) for place in places])
+
+
+def _resumed(place: Path, progress: Progress, folder: Path) -> Result:
+    plan = read_plan(place)
+    if not (place / JOURNAL_FILE).is_file():
+        files = record_files(place)
+        return Result(tuple(read_record(file) for file in files), tuple(files), {})
     opened: dict[str, Input] = {}
     for entry in plan.entries:
         checkpoint = None if entry.checkpoint is None else Path(entry.checkpoint)
@@ -118,20 +153,46 @@ def resume(folder: Path, progress: Progress) -> Result:
     texts = _texts(None if shipped else plan.source, inputs)
     if texts.sha256 != plan.source.sha256:
         raise UserError(f"{plan.source.data} has changed since the benchmark began: start it anew")
-    return _run(plan, inputs, open_device(plan.device), texts, folder, progress)
+    with closing(open_device(plan.device)) as device:
+        return _run(plan, inputs, device, texts, place, progress, folder)
 
 
 def _run(
-    plan: Plan, inputs: Sequence[Input], device: Device, texts: BenchTexts, folder: Path, progress: Progress
+    plan: Plan,
+    inputs: Sequence[Input],
+    device: Device,
+    texts: BenchTexts,
+    place: Path,
+    progress: Progress,
+    folder: Path,
 ) -> Result:
     by_path = {str(one.path.resolve()): one.bundle for one in inputs}
     bundles = {entry.id: by_path[entry.bundle] for entry in plan.entries}
-    # From here on the benchmark can be resumed.
-    (folder / JOURNAL_FILE).touch()
     try:
-        return run_session(plan, bundles, device, texts, folder, reference=References(), progress=progress)
-    finally:
-        device.close()
+        return run_session(plan, bundles, device, texts, place, reference=References(), progress=progress)
+    except DeviceLostError as lost:
+        kept = f"what is done is kept, go on with: tlm-edge bench --resume --out {shlex.quote(str(folder))}"
+        return Result((), (), {device.name: f"{lost}; {kept}"})
+
+
+def _merged(results: Sequence[Result]) -> Result:
+    if len(results) == 1:
+        return results[0]
+    faults = {
+        f"{number} {name}": message for number, result in enumerate(results) for name, message in result.faults.items()
+    }
+    records = tuple(record for result in results for record in result.records)
+    return Result(records, tuple(file for result in results for file in result.files), faults)
+
+
+def _folders(folder: Path, devices: Sequence[Address]) -> list[Path]:
+    """The folder itself for one device, one in it for each of several."""
+    if len(devices) == 1:
+        return [folder]
+    names = [address.name for address in devices]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"the device {twice[0]} is given twice: once is enough, repetitions are made anyway")
+    return [folder / name for name in names]
 
 
 def _texts(source: DataSource | None, inputs: Sequence[Input]) -> BenchTexts:

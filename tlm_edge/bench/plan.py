@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tlm_edge.bench.devices import Address
 from tlm_edge.files import write_json
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import from_json
 
 PLAN_FILE = "bench.json"
+PLAN_VERSION = 2
 JOURNAL_FILE = "journal.jsonl"
 
 
@@ -44,13 +46,13 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that fixes an interleaved run."""
+    """Everything that fixes an interleaved run on one device."""
 
     format: Literal["tlm-edge-bench"]
     schema_version: int
     id: str
     started: str
-    device: str
+    device: Address
     profile: str
     seed: int
     command: str
@@ -67,14 +69,14 @@ def read_plan(folder: Path) -> Plan:
     """The plan in ``folder``. Raises ``UserError`` if there is none that can be read."""
     path = folder / PLAN_FILE
     try:
-        plan = from_json(Plan, json.loads(path.read_bytes()))
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and content.get("schema_version") != PLAN_VERSION:
+            raise UserError(f"{path} was written by another version of tlm-edge: start the benchmark anew")
+        return from_json(Plan, content)
     except FileNotFoundError:
         raise UserError(f"{folder} holds no benchmark to resume: it has no {PLAN_FILE}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read ({error}): start the benchmark anew") from error
-    if plan.schema_version != 1:
-        raise UserError(f"{path} was written by another version of tlm-edge: start the benchmark anew")
-    return plan
 
 
 class Journal:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tlm_edge.bench.assemble import assemble
-from tlm_edge.bench.devices import Device
+from tlm_edge.bench.devices import Device, DeviceLostError
 from tlm_edge.bench.job import Job
 from tlm_edge.bench.plan import Entry, Journal, Plan, only_complete_rounds
 from tlm_edge.bench.protocol import PROFILES, order_of_round, texts_to_time
@@ -57,6 +57,8 @@ class _Run:
         """Do ``job`` and journal its outcome; a fault takes the entry out of the run and leaves the others in."""
         try:
             outcome = self.device.work(job)
+        except DeviceLostError:
+            raise  # nothing says that the bundle is at fault
         except UserError as error:
             self.journal.append({"kind": "fault", "entry": entry.id, "message": str(error)})
         else:

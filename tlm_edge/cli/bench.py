@@ -96,6 +96,7 @@ def bench(
     from rich.console import Console
 
     from tlm_edge.bench import bench as benchmark
+    from tlm_edge.bench.devices import Address
     from tlm_edge.bench.inputs import DEFAULT_MODELS, DEFAULT_TARGET, open_inputs
 
     console = Console(stderr=json)
@@ -104,13 +105,13 @@ def bench(
         with shown_progress(console, folder) as progress:
             result = benchmark.resume(folder, progress)
     else:
-        folder = out or benchmark.default_folder(device, profile)
+        folder = out or benchmark.default_folder((Address(device, device),), profile)
         names = models or list(DEFAULT_MODELS)
         source = None
         if data is not None:
             split = [name.strip() for name in (columns or "").split(",") if name.strip()]
             source = benchmark.data_source(data, text_column or (), label_column, split)
-        settings = benchmark.Settings(device, profile, tuple(threads or (1,)), seed, source)
+        settings = benchmark.Settings((Address(device, device),), profile, tuple(threads or (1,)), seed, source)
         with console.status("Opening the bundles, exporting what is none yet …"):
             inputs = open_inputs(names, precision or ["int8"], target or [DEFAULT_TARGET])
         command = settings.command(names, target or (), precision or ())

@@ -22,7 +22,7 @@ def devices(json: JsonOption = False) -> None:
 
     table = Table("device", "reached by", "what it is")
     for listing in listings:
-        table.add_row(listing.name, listing.transport, listing.description)
+        table.add_row(listing.address.name, listing.address.transport, listing.description)
     console = Console()
     console.print(table)
     console.print("Next: tlm-edge bench --device local")

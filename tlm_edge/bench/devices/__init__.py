@@ -1,11 +1,12 @@
 """The ways to reach a device. A new one is a module beside this and one line in ``TRANSPORTS``.
 
-A transport's module offers ``devices() -> list[Listing]``, what it could reach now, and ``open_device(name) ->
-Device``, which raises ``UserError`` where that device can't be reached.
+A transport's module offers ``listings(stored) -> list[Listing]``, what it can reach now, the ``stored`` addresses of
+its own among them, and ``open_device(address) -> Device``, which raises ``UserError`` where it can't be reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
@@ -21,12 +22,37 @@ TRANSPORTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Listing:
-    """A device that could be benchmarked on: its name, how it is reached, and what is known of it."""
+class Address:
+    """Where a device is: its name as records tell it, the transport that reaches it, and what that calls it.
+
+    ``at`` is an SSH destination or an adb serial, empty where the transport needs neither; ``profile`` is the name or
+    the file of what kind of device it is (see ``bench.profiles``), if that is known.
+    """
 
     name: str
-    transport: str
+    transport: str = "local"
+    at: str = ""
+    profile: str | None = None
+
+
+#: The machine this runs on.
+LOCAL = Address("local")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A device that could be benchmarked on: where it is, whether it can be reached now, and what is known of it."""
+
+    address: Address
+    reachable: bool
     description: str
+
+
+class DeviceLostError(UserError):
+    """The way to a device broke while it was at work and can't be had again: nothing says that its bundle is at fault.
+
+    A benchmark stops here, keeps what it has, and can be resumed.
+    """
 
 
 class Device(Protocol):
@@ -34,7 +60,7 @@ class Device(Protocol):
 
     @property
     def name(self) -> str:
-        """What ``--device`` calls it."""
+        """What records call it."""
 
     @property
     def transport(self) -> str:
@@ -46,24 +72,28 @@ class Device(Protocol):
     def work(self, job: Job) -> dict[str, Any]:
         """Run the worker in a fresh process on the device; its outcome, a JSON object.
 
-        Raises ``UserError`` if the worker reports one, ends without an outcome, or can't be started.
+        Raises ``UserError`` if the worker reports one, ends without an outcome, or can't be started, and
+        ``DeviceLostError`` if the device can't be reached any more.
         """
 
     def close(self) -> None:
         """Leave the device as it was."""
 
 
-def list_devices() -> list[Listing]:
-    """Every device that any transport knows, in the order of the registry."""
-    return [listing for module in TRANSPORTS.values() for listing in import_module(module).devices()]
+def list_devices(stored: Sequence[Address] = ()) -> list[Listing]:
+    """Every device that any transport knows, the ``stored`` ones among them, in the order of the registry."""
+    found: list[Listing] = []
+    for transport, module in TRANSPORTS.items():
+        own = [address for address in stored if address.transport == transport]
+        found += import_module(module).listings(own)
+    return found
 
 
-def open_device(name: str) -> Device:
-    """The device called ``name``. Raises ``UserError`` if there is none or it can't be reached."""
-    known = list_devices()
-    for listing in known:
-        if listing.name == name:
-            device: Device = import_module(TRANSPORTS[listing.transport]).open_device(name)
-            return device
-    names = ", ".join(listing.name for listing in known)
-    raise UserError(f"no device '{name}': `tlm-edge devices` lists those there are ({names})")
+def open_device(address: Address) -> Device:
+    """The device at ``address``. Raises ``UserError`` if it can't be reached."""
+    if address.transport not in TRANSPORTS:
+        raise UserError(
+            f"{address.name} is reached by '{address.transport}': this tlm-edge has {', '.join(TRANSPORTS)}"
+        )
+    device: Device = import_module(TRANSPORTS[address.transport]).open_device(address)
+    return device

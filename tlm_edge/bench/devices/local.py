@@ -7,26 +7,27 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlm_edge.bench.devices import Listing
+from tlm_edge.bench.devices import LOCAL, Address, Listing
 from tlm_edge.bench.job import Job
 from tlm_edge.bench.machine import describe_machine
 from tlm_edge.runtime.bundle import Bundle
 from tlm_edge.runtime.errors import UserError
 
 
-def devices() -> list[Listing]:
+def listings(stored: Sequence[Address]) -> list[Listing]:  # noqa: ARG001 - nothing of this kind is stored
     """One device: the machine this runs on."""
     machine = describe_machine()
     description = f"this machine: {machine.cpu}, {machine.usable_cores} cores, {machine.architecture}, {machine.system}"
-    return [Listing("local", "local", description)]
+    return [Listing(LOCAL, reachable=True, description=description)]
 
 
-def open_device(name: str) -> LocalDevice:
+def open_device(address: Address) -> LocalDevice:
     """The machine this runs on."""
-    return LocalDevice(name)
+    return LocalDevice(address.name)
 
 
 @dataclass(frozen=True)

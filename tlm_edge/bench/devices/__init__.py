@@ -18,6 +18,7 @@ from tlm_edge.runtime.errors import UserError
 #: transport → its module.
 TRANSPORTS: dict[str, str] = {
     "local": "tlm_edge.bench.devices.local",
+    "ssh": "tlm_edge.bench.devices.ssh",
 }
 
 

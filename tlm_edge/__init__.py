@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(model: str | Path, threads: int | None = None) -> Classifier:
+def load(model: str | Path, threads: int | None = None, *, all_members: bool = False) -> Classifier:
     """Load a classifier: a shipped model's name, a checkpoint, a committee, or a bundle (folder or zip).
 
     A path that exists wins over a name. ``threads`` is how many to compute with, all cores if ``None``. What comes back
@@ -47,4 +47,4 @@ def load(model: str | Path, threads: int | None = None) -> Classifier:
     """
     from tlm_edge.loading import load_model
 
-    return load_model(model, threads)
+    return load_model(model, threads, all_members=all_members)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 PREBUILT_BUNDLE = "onnx-int8"
 
 
-def load_model(model: str | Path, threads: int | None = None) -> Classifier:
+def load_model(model: str | Path, threads: int | None = None, *, all_members: bool = False) -> Classifier:
     """The classifier of a bundle (in its own runtime) or of a checkpoint or committee (in PyTorch).
 
+    With ``all_members`` a cascade asks every member of every text.
     Without PyTorch or its weights a shipped checkpoint runs from the bundle that stands beside it, if there is one.
     Raises ``UserError`` if ``model`` is none of these, ``MissingExtraError`` if PyTorch is needed and missing.
     """
@@ -34,8 +35,8 @@ def load_model(model: str | Path, threads: int | None = None) -> Classifier:
                 require_extra("train", for_what=f"running the checkpoint {path}")
             from tlm_edge.modeling.predict import TorchClassifier
 
-            return TorchClassifier(path, threads)
+            return TorchClassifier(path, threads, all_members=all_members)
         path = path / PREBUILT_BUNDLE
     from tlm_edge.runtime.bundle_classifier import BundleClassifier
 
-    return BundleClassifier(open_bundle(path), threads)
+    return BundleClassifier(open_bundle(path), threads, all_members=all_members)

@@ -48,8 +48,10 @@ def predict_stream(classifier: Classifier, texts: Iterable[str], top_k: int | No
 
 
 def format_json(prediction: Prediction) -> str:
-    """One line of JSON: ``text``, ``label``, ``score``, ``scores``."""
+    """One line of JSON: ``text``, ``label``, ``score``, ``scores``, and of a cascade ``members_used``."""
     content = asdict(prediction)
+    if prediction.members_used is None:
+        del content["members_used"]
     line = json.dumps(content, ensure_ascii=False)
     # Half a surrogate pair can't be written as UTF-8, but as an escape.
     return line if _is_well_formed(line) else json.dumps(content)

@@ -30,13 +30,17 @@ def shipped_names() -> list[str]:
 WEIGHTS_COMMAND = "pip install tlm-edge-models"
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether ``path`` belongs to a shipped model."""
+    return models_folder().resolve() in path.resolve().parents
+
+
 def lacks_weights(folder: Path) -> bool:
     """Whether ``folder`` is a shipped checkpoint or committee without weights: the light wheel leaves most of them out.
 
     Its ready-made bundle, if it has one, runs all the same.
     """
-    shipped = models_folder().resolve() in folder.resolve().parents
-    return shipped and next(folder.rglob("*.safetensors"), None) is None
+    return is_shipped(folder) and next(folder.rglob("*.safetensors"), None) is None
 
 
 def resolve_model(model: str | Path) -> Path:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.tiny_models import LABELS
-from tlm_edge.modeling.committee import SoftVote, build_committee, load_committee, member_folders
+from tlm_edge.modeling.committee import build_committee, load_committee, member_folders
+from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.errors import UserError
 
 
@@ -25,11 +26,13 @@ def edited(source: Path, copy: Path, name: str, change) -> Path:
 def test_the_vote_is_the_mean_of_the_softmax_outputs(tiny_committee: Path) -> None:
     committee = load_committee(tiny_committee)
     assert committee.labels == LABELS and len(committee.members) == 2
-    ids = torch.randint(5, 200, (3, 9))
+    classifier = TorchClassifier(tiny_committee, 1)
+    texts = ["a word", "three other words", "a word"]
+    ids = [torch.tensor([row]) for row in classifier.encoder.token_ids(texts)]
     with torch.no_grad():
-        vote, logits = SoftVote(committee.members)(ids)
-        by_hand = sum(member(ids).softmax(dim=-1) for member in committee.members) / 2
-    torch.testing.assert_close(vote, by_hand)
+        by_hand = torch.cat([sum(member(row).softmax(dim=-1) for member in committee.members) / 2 for row in ids])
+    torch.testing.assert_close(torch.from_numpy(classifier.probabilities(texts)), by_hand)
+    logits = classifier.member_logits(texts)
     assert logits.shape == (3, 2, 4) and (logits[:, 0] != logits[:, 1]).any()
 
 

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from tests.tiny_models import LABELS, labelled_texts
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
+from tlm_edge.runtime.cascade import Votes
 from tlm_edge.runtime.classifier import batches_by_length, to_predictions
 from tlm_edge.runtime.evaluate import evaluate
 from tlm_edge.runtime.metrics import accuracy, macro_f1
@@ -88,7 +89,7 @@ def test_batches(lengths, max_tokens):
 
 
 def test_ties_go_to_the_earlier_label():
-    (prediction,) = to_predictions(["x"], ("b", "a"), np.array([[0.5, 0.5]]))
+    (prediction,) = to_predictions(["x"], ("b", "a"), Votes(np.array([[0.5, 0.5]])))
     assert prediction.label == "b"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tlm_edge.cli.options import (
+    AllMembersOption,
     ColumnsOption,
     DataOption,
     JsonOption,
@@ -29,13 +30,14 @@ def evaluate(
         typer.Option("--split", metavar="NAME", help="Split of a folder or hub dataset; 'test' if not given."),
     ] = None,
     threads: ThreadsOption = None,
+    all_members: AllMembersOption = False,
 ) -> None:
     """Tell a model's accuracy on labelled texts."""
     from tlm_edge import load
     from tlm_edge.data.tasks import load_examples
     from tlm_edge.runtime.evaluate import evaluate as run
 
-    classifier = load(model, threads)
+    classifier = load(model, threads, all_members=all_members)
     examples = load_examples(
         data,
         classifier.labels,
@@ -54,6 +56,9 @@ def evaluate(
     print(f"accuracy  {evaluation.accuracy:.4f}")
     print(f"macro-F1  {evaluation.macro_f1:.4f}")
     print(f"texts     {evaluation.n} in {evaluation.seconds:.1f} s ({evaluation.n / evaluation.seconds:.0f} a second)")
+    if evaluation.members is not None:
+        shares = ", ".join(f"{share:.1%} {number}" for number, share in enumerate(evaluation.members.shares, start=1))
+        print(f"members   {evaluation.members.mean:.2f} of {len(evaluation.members.shares)} asked on average: {shares}")
     width = max(len(label) for label in evaluation.label_accuracy)
     print("accuracy by label")
     for label, share in evaluation.label_accuracy.items():

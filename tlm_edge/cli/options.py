@@ -29,6 +29,9 @@ OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folde
 OptionalOutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder to write.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already at the place to write.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+AllMembersOption = Annotated[
+    bool, typer.Option("--all-members", help="Ask every member of a committee, whatever its cascade says.")
+]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(

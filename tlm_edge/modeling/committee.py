@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from tlm_edge.files import new_folder, sha256_file, write_json
 from tlm_edge.modeling.checkpoint import TOKENIZER_FILES, load_classifier
 from tlm_edge.modeling.config import read_config
@@ -33,19 +30,6 @@ class Committee:
     def max_length(self) -> int:
         """The longest input, in tokens, that every member takes."""
         return min(member.config.max_position_embeddings for member in self.members)
-
-
-class SoftVote(nn.Module):
-    """The members and their vote as one module."""
-
-    def __init__(self, members: Sequence[SequenceClassifier]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The vote (batch, labels), and each member's logits (batch, members, labels)."""
-        logits = torch.stack([member(input_ids, attention_mask) for member in self.members], dim=1)
-        return logits.softmax(dim=-1).mean(dim=1), logits
 
 
 def is_committee(folder: Path) -> bool:

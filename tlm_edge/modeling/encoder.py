@@ -76,7 +76,7 @@ class Layer(nn.Module):
         """
         asking = hidden if rows is None else gather_rows(hidden, rows)
         query = self._split(self.query(asking))
-        if self.training and 4 * self.heads * asking.shape[1] <= hidden.shape[2]:
+        if self.training and self.heads * asking.shape[1] <= hidden.shape[2]:
             attended = self._attend_from_few(query, hidden, visible)
         else:
             attended = F.scaled_dot_product_attention(

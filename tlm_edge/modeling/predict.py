@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tlm_edge.data.tokenizer import load_tokenizer
-from tlm_edge.modeling.committee import SoftVote, is_committee, load_committee
+from tlm_edge.modeling.committee import is_committee, load_committee
 from tlm_edge.modeling.foreign import Member, load_any_classifier
-from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions
+from tlm_edge.modeling.stored_cascade import read_cascade
+from tlm_edge.runtime.cascade import Votes, vote_in_turn
+from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions, votes_in_batches
 from tlm_edge.runtime.tokenize import TextEncoder, pad
+from tlm_edge.runtime.vote import soft_vote
 
 #: Tokens of a batch, padding included.
 _BATCH_TOKENS = 4096
@@ -23,8 +27,8 @@ _BATCH_TOKENS = 4096
 class TorchClassifier:
     """Classifies texts with a checkpoint, or with a committee by its soft vote, in float32 on the CPU."""
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
-        """Load the model and its tokenizer.
+    def __init__(self, folder: Path, threads: int | None = None, *, all_members: bool = False) -> None:
+        """Load the model and its tokenizer; with ``all_members`` a cascade asks every member of every text.
 
         ``threads`` sets how many threads PyTorch computes with in this whole process, None leaves it as it is.
         Raises ``UserError`` if ``folder`` holds neither a fine-tuned checkpoint nor a whole committee.
@@ -32,37 +36,61 @@ class TorchClassifier:
         if threads is not None:
             torch.set_num_threads(threads)
         self.labels: tuple[str, ...]
-        self.model: Member | SoftVote
+        self.members: tuple[Member, ...]
+        self.cascade = None
         if is_committee(folder):
             committee = load_committee(folder)
-            self.model = SoftVote(committee.members).eval()
+            self.members = committee.members
+            stored = None if all_members else read_cascade(folder)
+            self.cascade = None if stored is None else stored.cascade
             self.labels, self.max_length = committee.labels, committee.max_length
             self._pad_token_id = committee.members[0].config.pad_token_id
         else:
-            self.model = load_any_classifier(folder)
-            self.labels, self.max_length = self.model.config.labels, self.model.config.max_position_embeddings
-            self._pad_token_id = self.model.config.pad_token_id
+            model = load_any_classifier(folder)
+            self.members = (model,)
+            self.labels, self.max_length = model.config.labels, model.config.max_position_embeddings
+            self._pad_token_id = model.config.pad_token_id
         self.encoder = _text_encoder(folder, self.max_length, parallel=threads != 1)
 
+    def votes(self, texts: Sequence[str]) -> Votes:
+        """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
+        return votes_in_batches(self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, self._vote)
+
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Probabilities (texts, labels), float32, rows in the order of the texts."""
-        token_ids = self.encoder.token_ids(texts)
-        probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
-        for batch in batches_by_length([len(ids) for ids in token_ids], _BATCH_TOKENS):
-            probabilities[batch] = self._batch_probabilities([token_ids[index] for index in batch])
-        return probabilities
+        """The probabilities of ``votes``."""
+        return self.votes(texts).probabilities
 
     def predict(self, texts: Sequence[str], top_k: int | None = None) -> list[Prediction]:
         """One prediction a text, in their order; ``scores`` holds the ``top_k`` best labels, all if ``None``."""
-        return to_predictions(texts, self.labels, self.probabilities(texts), top_k)
+        return to_predictions(texts, self.labels, self.votes(texts), top_k)
+
+    def member_logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Every member's logits, (texts, members, labels), rows in the order of the texts."""
+        token_ids = self.encoder.token_ids(texts)
+        logits = np.empty((len(texts), len(self.members), len(self.labels)), dtype=np.float32)
+        for batch in batches_by_length([len(ids) for ids in token_ids], _BATCH_TOKENS):
+            arrays = self._arrays([token_ids[index] for index in batch])
+            logits[batch] = np.stack([self._logits(member, *arrays) for member in self.members], axis=1)
+        return logits
+
+    def _vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
+        input_ids, attention_mask = self._arrays(token_ids)
+        if self.cascade is not None:
+            return vote_in_turn(
+                self.cascade,
+                len(input_ids),
+                lambda member, rows: self._logits(self.members[member], input_ids[rows], attention_mask[rows]),
+            )
+        return Votes(soft_vote(np.stack([self._logits(each, input_ids, attention_mask) for each in self.members], 1)))
+
+    def _arrays(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        input_ids, attention_mask = (torch.from_numpy(array) for array in pad(token_ids, self._pad_token_id))
+        return input_ids, attention_mask
 
     @torch.inference_mode()
-    def _batch_probabilities(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        input_ids, attention_mask = (torch.from_numpy(array) for array in pad(token_ids, self._pad_token_id))
-        output = self.model(input_ids, attention_mask)
-        vote = output[0] if isinstance(self.model, SoftVote) else output.softmax(dim=-1)
-        probabilities: NDArray[np.float32] = vote.numpy()
-        return probabilities
+    def _logits(self, member: Member, input_ids: Tensor, attention_mask: Tensor) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = member(input_ids, attention_mask).numpy()
+        return logits
 
 
 def _text_encoder(folder: Path, max_length: int, *, parallel: bool) -> TextEncoder:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tlm_edge.runtime.bundle import Bundle
-from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions
+from tlm_edge.runtime.cascade import Votes
+from tlm_edge.runtime.classifier import Prediction, to_predictions, votes_in_batches
 from tlm_edge.runtime.sessions import open_session
 from tlm_edge.runtime.tokenize import TextEncoder, pad
 from tlm_edge.runtime.vote import softmax
@@ -19,32 +20,36 @@ _BATCH_TOKENS = 2048
 class BundleClassifier:
     """Classifies texts with a bundle; one instance may be used from several threads at once."""
 
-    def __init__(self, bundle: Bundle, threads: int | None = None):
+    def __init__(self, bundle: Bundle, threads: int | None = None, *, all_members: bool = False):
         """Load tokenizer and model, to compute with ``threads`` threads, all cores if ``None``.
 
+        With ``all_members`` a cascade asks every member of every text.
         Raises ``UserError`` if the tokenizer or the model file can't be loaded.
         """
         self.bundle = bundle
         self.labels = bundle.manifest.labels
         self.max_length = bundle.manifest.max_length
         self.encoder = TextEncoder(bundle.tokenizer_file, self.max_length, parallel=threads != 1)
-        self.session = open_session(bundle, threads)
+        self.session = open_session(bundle, threads, all_members=all_members)
 
     def outputs(self, token_ids: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
         """The model's outputs for one batch of token ids, padded to the longest."""
         return self.session.run(*pad(token_ids, self.bundle.manifest.pad_token_id))
 
+    def vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
+        """The votes on one batch of token ids."""
+        outputs = self.outputs(token_ids)
+        probabilities = outputs["probabilities"] if "probabilities" in outputs else softmax(outputs["logits"])
+        return Votes(probabilities, outputs.get("members_used"))
+
+    def votes(self, texts: Sequence[str]) -> Votes:
+        """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
+        return votes_in_batches(self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, self.vote)
+
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities (texts, labels), float32, rows in the order of the texts."""
-        token_ids = self.encoder.token_ids(texts)
-        probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
-        for batch in batches_by_length([len(ids) for ids in token_ids], _BATCH_TOKENS):
-            outputs = self.outputs([token_ids[index] for index in batch])
-            probabilities[batch] = (
-                outputs["probabilities"] if "probabilities" in outputs else softmax(outputs["logits"])
-            )
-        return probabilities
+        """The probabilities of ``votes``."""
+        return self.votes(texts).probabilities
 
     def predict(self, texts: Sequence[str], top_k: int | None = None) -> list[Prediction]:
         """One prediction a text, in their order; ``scores`` holds the ``top_k`` best labels, all if ``None``."""
-        return to_predictions(texts, self.labels, self.probabilities(texts), top_k)
+        return to_predictions(texts, self.labels, self.votes(texts), top_k)

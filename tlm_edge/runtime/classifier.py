@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from tlm_edge.runtime.cascade import Votes
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """The label of one text, its probability, and the probabilities of the best labels, best first."""
+    """The label of one text, its probability, and the probabilities of the best labels, best first.
+
+    ``members_used`` is how many members of a cascade were asked, null where there is none.
+    """
 
     text: str
     label: str
     score: float
     scores: dict[str, float]
+    members_used: int | None = None
 
 
 class Classifier(Protocol):
@@ -30,23 +36,42 @@ class Classifier(Protocol):
     def max_length(self) -> int:
         """Tokens a text is cut to, [CLS] and [SEP] included."""
 
+    def votes(self, texts: Sequence[str]) -> Votes:
+        """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
+
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Probabilities (texts, labels), float32, rows in the order of the texts."""
+        """The probabilities of ``votes``."""
 
     def predict(self, texts: Sequence[str], top_k: int | None = None) -> list[Prediction]:
         """One prediction a text, in their order; ``scores`` holds the ``top_k`` best labels, all if ``None``."""
 
 
 def to_predictions(
-    texts: Sequence[str], labels: tuple[str, ...], probabilities: np.ndarray, top_k: int | None = None
+    texts: Sequence[str], labels: tuple[str, ...], votes: Votes, top_k: int | None = None
 ) -> list[Prediction]:
-    """Predictions from probabilities (texts, labels); ties go to the earlier label."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    """Predictions from votes on ``texts``; ties go to the earlier label."""
+    order = np.argsort(-votes.probabilities, axis=1, kind="stable")[:, :top_k]
+    used = [None] * len(texts) if votes.members_used is None else votes.members_used.tolist()
     predictions = []
-    for text, row, best in zip(texts, probabilities.tolist(), order.tolist(), strict=True):
+    for text, row, best, asked in zip(texts, votes.probabilities.tolist(), order.tolist(), used, strict=True):
         scores = {labels[index]: row[index] for index in best}
-        predictions.append(Prediction(text, labels[best[0]], row[best[0]], scores))
+        predictions.append(Prediction(text, labels[best[0]], row[best[0]], scores, asked))
     return predictions
+
+
+def votes_in_batches(
+    token_ids: Sequence[Sequence[int]], labels: int, max_tokens: int, run: Callable[[list[Sequence[int]]], Votes]
+) -> Votes:
+    """Have ``run`` vote on batches of at most ``max_tokens`` tokens; votes in the order of ``token_ids``."""
+    probabilities = np.empty((len(token_ids), labels), dtype=np.float32)
+    used = None
+    for batch in batches_by_length([len(ids) for ids in token_ids], max_tokens):
+        votes = run([token_ids[index] for index in batch])
+        probabilities[batch] = votes.probabilities
+        if votes.members_used is not None:
+            used = np.zeros(len(token_ids), dtype=np.int64) if used is None else used
+            used[batch] = votes.members_used
+    return Votes(probabilities, used)
 
 
 def batches_by_length(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

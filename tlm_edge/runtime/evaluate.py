@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlm_edge.runtime.cascade import Votes
 from tlm_edge.runtime.classifier import Classifier
 from tlm_edge.runtime.metrics import accuracy, macro_f1
 
@@ -16,14 +17,26 @@ CHUNK = 4096
 
 
 @dataclass(frozen=True)
+class MembersAsked:
+    """How many members of a cascade were asked: the mean, and the share of texts that asked 1, 2, … of them."""
+
+    mean: float
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Accuracy and macro-F1 (0 … 1) on ``n`` texts, the seconds it took, and accuracy by label where it occurs."""
+    """Accuracy and macro-F1 (0 … 1) on ``n`` texts, the seconds it took, and accuracy by label where it occurs.
+
+    ``members`` is null unless a cascade decided how many to ask.
+    """
 
     accuracy: float
     macro_f1: float
     n: int
     seconds: float
     label_accuracy: dict[str, float]
+    members: MembersAsked | None = None
 
 
 def evaluate(classifier: Classifier, texts: Sequence[str], expected: np.ndarray) -> Evaluation:
@@ -34,12 +47,27 @@ def evaluate(classifier: Classifier, texts: Sequence[str], expected: np.ndarray)
     if not len(texts):
         raise ValueError("no texts to evaluate on")
     start = time.perf_counter()
-    chunks = [classifier.probabilities(texts[first : first + CHUNK]) for first in range(0, len(texts), CHUNK)]
-    predicted = np.concatenate(chunks).argmax(axis=1)
+    chunks = [classifier.votes(texts[first : first + CHUNK]) for first in range(0, len(texts), CHUNK)]
+    predicted = np.concatenate([votes.probabilities for votes in chunks]).argmax(axis=1)
     seconds = time.perf_counter() - start
     by_label = {
         label: accuracy(expected[expected == index], predicted[expected == index])
         for index, label in enumerate(classifier.labels)
         if np.any(expected == index)
     }
-    return Evaluation(accuracy(expected, predicted), macro_f1(expected, predicted), len(texts), seconds, by_label)
+    return Evaluation(
+        accuracy=accuracy(expected, predicted),
+        macro_f1=macro_f1(expected, predicted),
+        n=len(texts),
+        seconds=seconds,
+        label_accuracy=by_label,
+        members=_asked(chunks),
+    )
+
+
+def _asked(chunks: Sequence[Votes]) -> MembersAsked | None:
+    counts = [votes.members_used for votes in chunks if votes.members_used is not None]
+    if not counts:
+        return None
+    used = np.concatenate(counts)
+    return MembersAsked(float(used.mean()), tuple((np.bincount(used)[1:] / len(used)).tolist()))

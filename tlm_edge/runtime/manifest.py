@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from tlm_edge.runtime.cascade import Cascade
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import JsonShapeError, from_json
 
@@ -89,6 +90,8 @@ class Manifest:
     ``parity`` is null only in a bundle that is still being written; ``accuracy`` where no evaluation text has the
     model's labels. ``lengths`` are the only ones the file runs, empty where any up to ``max_length`` will do.
     ``delegated`` is the share of operators that the runtime's fast backend took, null where it has none.
+    ``member_files`` are the members' files in voting order where each has its own, of which ``model_file`` is the
+    first; ``cascade`` tells when which of them is asked, null where all are.
     """
 
     schema_version: int
@@ -110,6 +113,8 @@ class Manifest:
     versions: dict[str, str]
     parity: Parity | None
     accuracy: Accuracy | None
+    member_files: tuple[str, ...] = ()
+    cascade: Cascade | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON object, in the order of the fields."""
@@ -162,9 +167,22 @@ def _check_values(manifest: Manifest) -> None:
             raise JsonShapeError(f"files: the name {name!r} leads out of the bundle")
         if not re.fullmatch("[0-9a-f]{64}", record.sha256) or record.bytes < 0:
             raise JsonShapeError(f"files.{name}: a SHA-256 and a size expected")
-    for name in (manifest.model_file, manifest.tokenizer_file):
+    _check_members(manifest)
+    for name in (manifest.model_file, manifest.tokenizer_file, *manifest.member_files):
         if name not in manifest.files:
             raise JsonShapeError(f"files: {name!r} is not among them")
+
+
+def _check_members(manifest: Manifest) -> None:
+    files, cascade = manifest.member_files, manifest.cascade
+    if files and (len(files) != manifest.source.members or files[0] != manifest.model_file):
+        raise JsonShapeError("member_files: none, or one a member, model_file the first, expected")
+    if cascade is None:
+        return
+    if (fault := cascade.fault()) is not None:
+        raise JsonShapeError(f"cascade: {fault}")
+    if len(cascade.order) != len(files):
+        raise JsonShapeError("cascade: it has to order the member_files")
 
 
 def is_inside(name: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from tlm_edge.runtime.bundle import Bundle
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import TensorSpec
+from tlm_edge.runtime.staged import StagedSession
 
 #: target → module and class, imported only when a bundle asks for it.
 _SESSIONS: dict[str, tuple[str, str]] = {
@@ -29,7 +30,7 @@ class Session(Protocol):
         """Outputs by name for ``input_ids`` and ``attention_mask``, both int64 (batch, length).
 
         A model of one member gives ``logits`` (batch, labels); a committee ``probabilities`` (batch, labels) and
-        ``member_logits`` (batch, members, labels).
+        ``member_logits`` (batch, members, labels), or with a cascade ``members_used`` (batch,) instead of these.
         """
 
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -39,16 +40,21 @@ class Session(Protocol):
         """The outputs that the file declares."""
 
 
-def open_session(bundle: Bundle, threads: int | None = None) -> Session:
+def open_session(bundle: Bundle, threads: int | None = None, *, all_members: bool = False) -> Session:
     """Load the model of ``bundle`` in its target's runtime, with ``threads`` threads (all cores if ``None``).
 
+    With ``all_members`` a cascade asks every member of every text.
     Raises ``UserError`` if the target is unknown here or the runtime can't load the file.
     """
-    target = bundle.manifest.target
-    if target not in _SESSIONS:
+    manifest = bundle.manifest
+    if manifest.target not in _SESSIONS:
         raise UserError(
-            f"{bundle.path} is for the target '{target}'; this tlm-edge runs {', '.join(_SESSIONS)}: "
+            f"{bundle.path} is for the target '{manifest.target}'; this tlm-edge runs {', '.join(_SESSIONS)}: "
             "export the model for one of these"
         )
-    module, name = _SESSIONS[target]
-    return cast(Session, getattr(import_module(module), name)(bundle.model_file, threads))
+    module, name = _SESSIONS[manifest.target]
+    kind = getattr(import_module(module), name)
+    if not manifest.member_files:
+        return cast(Session, kind(bundle.model_file, threads))
+    members = [kind(bundle.folder / file, threads) for file in manifest.member_files]
+    return StagedSession(members, None if all_members else manifest.cascade)

@@ -1,0 +1,52 @@
+"""A committee whose members are files of their own, asked in turn or all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlm_edge.runtime.cascade import Cascade, vote_in_turn
+from tlm_edge.runtime.manifest import TensorSpec
+from tlm_edge.runtime.vote import soft_vote
+
+if TYPE_CHECKING:
+    from tlm_edge.runtime.sessions import Session
+
+
+class StagedSession:
+    """The members' sessions as one: what a ``Session`` of a committee gives.
+
+    With a cascade ``run`` gives ``probabilities`` and ``members_used`` (batch,), without one ``probabilities`` and
+    ``member_logits``.
+    """
+
+    def __init__(self, members: Sequence[Session], cascade: Cascade | None):
+        """Join ``members``, in voting order; without ``cascade`` every one is asked of every text."""
+        self._members = members
+        self._cascade = cascade
+        self.runtime, self.version = members[0].runtime, members[0].version
+        self.brings = getattr(members[0], "brings", ())
+
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
+        """Outputs by name for ``input_ids`` and ``attention_mask``, both int64 (batch, length)."""
+        if self._cascade is None:
+            answers = [member.run(input_ids, attention_mask)["logits"] for member in self._members]
+            logits = np.stack(answers, axis=1)
+            return {"probabilities": soft_vote(logits), "member_logits": logits}
+        votes = vote_in_turn(
+            self._cascade,
+            len(input_ids),
+            lambda member, rows: self._members[member].run(input_ids[rows], attention_mask[rows])["logits"],
+        )
+        used = votes.members_used
+        return {"probabilities": votes.probabilities} | ({} if used is None else {"members_used": used})
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that each member's file declares."""
+        return self._members[0].inputs()
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs that each member's file declares."""
+        return self._members[0].outputs()

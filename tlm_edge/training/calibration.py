@@ -9,7 +9,7 @@ al., *Learn then Test*, arXiv 2110.01052.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -20,8 +20,8 @@ from tlm_edge.runtime.cascade import Cascade, Votes, lead, vote_in_turn
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.vote import soft_vote, softmax
 
-#: Cascades proposed, from none lost to twice what may be lost on the proposing half.
-_STEPS = 32
+#: Cascades proposed up to the one that loses nothing on the proposing half, and from there to twice the allowed loss.
+_CAREFUL_STEPS, _STEPS = 8, 32
 #: Of more members than this not every order is tried: they are asked from the most accurate on.
 _MOST_ORDERED = 5
 #: A margin that no vote reaches.
@@ -75,9 +75,7 @@ def calibrate(
     prices = np.asarray(costs if costs is not None else [1.0] * logits.shape[1])
     asked = _best_order(logits[proposing], expected[proposing], max_drop, prices)
     kept, p_kept = Cascade(asked, (NEVER,) * (len(asked) - 1)), 1.0
-    for step in range(_STEPS + 1):
-        allowed = 2 * max_drop * step / _STEPS
-        proposed = _propose(logits[proposing], expected[proposing], asked, allowed)
+    for proposed in _proposals(logits[proposing], expected[proposing], asked, max_drop):
         p_value = loss_p_value(_lost(logits[certifying], expected[certifying], proposed), len(certifying), max_drop)
         if p_value > 1 - confidence:
             break
@@ -121,6 +119,18 @@ def _best_order(logits: Array, expected: NDArray[np.int64], allowed: float, cost
         return _price(_replay(_propose(logits, expected, order, allowed), logits), costs[list(order)])
 
     return min(permutations(range(members)), key=price)
+
+
+def _proposals(
+    logits: Array, expected: NDArray[np.int64], order: tuple[int, ...], max_drop: float
+) -> Iterator[Cascade]:
+    """Cascades from the most careful to the boldest."""
+    lossless = _propose(logits, expected, order, 0.0)
+    for step in range(1, _CAREFUL_STEPS + 1):
+        share = step / _CAREFUL_STEPS
+        yield Cascade(order, tuple(min(NEVER, 1 - share * (1 - margin)) for margin in lossless.margins))
+    for step in range(1, _STEPS + 1):
+        yield _propose(logits, expected, order, 2 * max_drop * step / _STEPS)
 
 
 def _propose(logits: Array, expected: NDArray[np.int64], order: tuple[int, ...], allowed: float) -> Cascade:

@@ -51,11 +51,11 @@ def main() -> None:
     for name, ratio in ratios.items():
         print(f"{name} / huggingface-trainer: {ratio['median']:.2f} ({ratio['min']:.2f} … {ratio['max']:.2f})")
     write_result(
-        f"pretraining_speed_{options.arch}",
+        f"pretraining_speed_{options.arch}_{options.precision}",
         {
             "what": "pre-training speed in tokens a second, and its ratio to Hugging Face Trainer round by round",
             "provenance": "measured",
-            "settings": vars(options) | {"vocabulary": VOCABULARY, "length": LENGTH, "precision": "fp32"},
+            "settings": vars(options) | {"vocabulary": VOCABULARY, "length": LENGTH},
             "tokens_per_second": speeds,
             "ratio_to_huggingface_trainer": ratios,
             "machine": describe_machine(),
@@ -68,7 +68,11 @@ def ours(options: argparse.Namespace, blocks: PackedBlocks, optimizer: str) -> f
     torch.manual_seed(0)
     model = MaskedLanguageModel(_config(options))
     recipe = PretrainRecipe(
-        max_steps=options.steps + options.warmup_steps, batch_size=options.batch_size, optimizer=optimizer, dropout=0.1
+        max_steps=options.steps + options.warmup_steps,
+        batch_size=options.batch_size,
+        optimizer=optimizer,
+        dropout=0.1,
+        precision=options.precision,
     )
     ids = TokenIds(cls=2, sep=3, mask=4, special=tuple(range(SPECIAL)), vocab_size=VOCABULARY)
     marks: list[Progress] = []
@@ -119,6 +123,7 @@ def huggingface(options: argparse.Namespace, blocks: PackedBlocks) -> float:
                 per_device_train_batch_size=options.batch_size,
                 max_steps=steps,
                 use_cpu=True,
+                bf16=options.precision == "bf16",
                 logging_strategy="no",
                 save_strategy="no",
                 report_to=[],
@@ -161,6 +166,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warmup-steps", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     return parser.parse_args()
 
 

@@ -240,7 +240,8 @@ def test_the_default_place(tiny_checkpoint, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         ({"target": "abacus"}, "no target 'abacus': choose onnx"),
-        ({"precision": "int3"}, "no precision 'int3': choose fp32 or int8"),
+        ({"precision": "int3"}, "no precision 'int3': choose fp32 or fp16 or int8-weight-only or int8 or int4"),
+        ({"precision": "int8-static"}, "int8-static is refused for onnx: activations quantized ahead of time"),
         ({"data": "nowhere.jsonl"}, "nowhere.jsonl"),
     ],
 )

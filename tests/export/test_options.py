@@ -117,15 +117,15 @@ def poor_int8(monkeypatch):
 
 def test_the_accuracy_floor_tries_the_next_gentler_recipe(tiny_checkpoint, tmp_path, poor_int8, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(GateError, match=r"the onnx int8 file of tiny failed its check: .*Try --precision fp32$"):
+    with pytest.raises(GateError, match=r"the onnx int8 file of tiny failed its check: .*Try --precision int8-weight-only$"):
         export_model(tiny_checkpoint)
     assert list(tmp_path.rglob("*")) == [tmp_path / "tlm-edge-out"]
     shown = invoke("export", tiny_checkpoint, "--accuracy-floor", 0.3).stdout
     assert "the onnx int8 file of tiny failed its check" in shown
-    assert "it was deleted. Trying fp32\n" in shown
-    assert [path.name for path in (tmp_path / "tlm-edge-out").iterdir()] == ["tiny-onnx-fp32"]
-    manifest = open_bundle(tmp_path / "tlm-edge-out/tiny-onnx-fp32").manifest
-    assert manifest.precision == "fp32"
+    assert "it was deleted. Trying int8-weight-only\n" in shown
+    assert [path.name for path in (tmp_path / "tlm-edge-out").iterdir()] == ["tiny-onnx-int8-weight-only"]
+    manifest = open_bundle(tmp_path / "tlm-edge-out/tiny-onnx-int8-weight-only").manifest
+    assert manifest.precision == "int8-weight-only"
     assert manifest.accuracy.allowed_drop == pytest.approx(0.003)
 
 
@@ -180,8 +180,8 @@ def test_all_targets_of_which_one_cannot_do_it(tiny_checkpoint, tmp_path, monkey
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny-onnx-fp32.zip"]
     with pytest.raises(UserError, match="no precision 'int3'"):
         invoke("export", tiny_checkpoint, "--target", "all", "--precision", "int3")
-    with pytest.raises(UserError, match="no precision 'int4'|exporting to abacus needs"):
-        invoke("export", tiny_checkpoint, "--target", "all", "--precision", "int4")
+    with pytest.raises(UserError, match="exporting to abacus needs|int8-static is refused for onnx"):
+        invoke("export", tiny_checkpoint, "--target", "all", "--precision", "int8-static")
 
 
 def test_a_fault_of_ours_is_not_taken_for_the_user_s(tiny_checkpoint, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The ExecuTorch target: float32, or dynamic int8, through torch.export and the XNNPACK backend."""
+"""The ExecuTorch target: through torch.export and the XNNPACK backend."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from tlm_edge.runtime.errors import UserError
 #: Share of the computing operators that XNNPACK has to take: nearly all of ours, about half of models as written, of
 #: which it leaves out LayerNorm and all that has to do with masks.
 REQUIRED_SHARE = 0.4
+
+#: Bits of the matrices where these are quantized; tables have 8.
+_BITS = {"int8": 8, "int4": 4}
 
 #: What takes nearly all the time: XNNPACK has to take every one of them.
 _PRODUCTS = ("linear", "mm", "addmm", "bmm", "baddbmm", "convolution")
@@ -61,10 +64,10 @@ def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
     """
     module = for_xnnpack(graph)
     with _quiet():
-        if conversion.precision == "int8":
+        if conversion.precision in _BITS:
             from tlm_edge.export.executorch_int8 import quantize
 
-            quantize(module)
+            quantize(module, _BITS[conversion.precision])
         try:
             program = _lowered(module, conversion.max_length)
             coverage = count_coverage(program.exported_program().graph_module)
@@ -142,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 TARGET = Target(
     name="executorch",
-    precisions=("fp32", "int8"),
+    precisions=("fp32", "int8", "int4"),
     model_file="model.pte",
     packages=("torch", "executorch"),
     convert=convert,

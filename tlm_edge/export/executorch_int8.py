@@ -1,8 +1,8 @@
-"""Dynamic int8 for XNNPACK: what PT2E's quantizer would write into the graph, written there at once.
+"""Dynamic int8, or int4, for XNNPACK: what PT2E's quantizer would write into the graph, written there at once.
 
-Every large matrix becomes int8 with a scale a row of outputs, and its input is quantized as it comes, with a scale a
-row. Tables become int8 with a scale a row; only the rows that a text looks up are made float again. The matrices a
-head stay float32: XNNPACK has no such product in int8, and one a head cost time and most of the accuracy.
+Every large matrix becomes int8 with a scale a row of outputs, or int4, and its input is quantized as it comes, with
+a scale a row. Tables become int8 with a scale a row; only the rows that a text looks up are made float again. Matrices
+a head stay float32: XNNPACK has no such product in int8, and one a head cost time and most of the accuracy.
 
 PT2E gets there by two exports, an observed run and a chain of passes. Its quantized embedding is computed number by
 number at run time, where copying bytes and multiplying in XNNPACK takes a tenth of that.
@@ -25,13 +25,15 @@ SMALLEST_QUANTIZED = 16_384
 _LOW, _HIGH = -128, 127
 
 
-class Int8Linear(nn.Module):
-    """A linear layer whose matrix is int8 and whose input is quantized at run time, row by row."""
+class QuantizedLinear(nn.Module):
+    """A linear layer whose matrix has ``bits`` (8 or 4) and whose input becomes int8 at run time, row by row."""
 
-    def __init__(self, weight: Tensor, bias: nn.Parameter | None = None) -> None:
+    def __init__(self, weight: Tensor, bias: nn.Parameter | None = None, bits: int = 8) -> None:
         super().__init__()
-        quantized, scales = _quantized(weight)
+        quantized, scales = _quantized(weight, bits)
         self.bias = bias
+        # XNNPACK takes int8 from -127 on, and knows int4 by its whole range.
+        self.lowest, self.highest = (-_HIGH, _HIGH) if bits == 8 else (-8, 7)
         self.register_buffer("weight", quantized)
         self.register_buffer("scales", scales)
         self.register_buffer("zeros", torch.zeros(len(scales), dtype=torch.int64))
@@ -42,7 +44,8 @@ class Int8Linear(nn.Module):
         scale, zero = operators.choose_qparams_per_token_asymmetric(rows, torch.int8)
         quantized = operators.quantize_per_token(rows, scale, zero, _LOW, _HIGH, torch.int8)
         rounded = operators.dequantize_per_token(quantized, scale, zero, _LOW, _HIGH, torch.int8, torch.float32)
-        weight = operators.dequantize_per_channel(self.weight, self.scales, self.zeros, 0, -_HIGH, _HIGH, torch.int8)
+        limits = (self.lowest, self.highest, torch.int8)
+        weight = operators.dequantize_per_channel(self.weight, self.scales, self.zeros, 0, *limits)
         return F.linear(rounded, weight, self.bias)
 
 
@@ -64,18 +67,18 @@ class Int8Table(nn.Module):
         return rows
 
 
-def quantize(module: nn.Module) -> None:
-    """Replace the large matrices and tables inside ``module``, wherever they are."""
+def quantize(module: nn.Module, bits: int = 8) -> None:
+    """Replace the large matrices, by ones of 8 or 4 ``bits``, and the tables inside ``module``, wherever they are."""
     for name, child in list(module.named_children()):
-        if replacement := _int8(child):
+        if replacement := _replacement(child, bits):
             setattr(module, name, replacement)
         else:
-            quantize(child)
+            quantize(child, bits)
 
 
-def _int8(module: nn.Module) -> nn.Module | None:
+def _replacement(module: nn.Module, bits: int) -> nn.Module | None:
     if isinstance(module, nn.Linear) and module.weight.numel() >= SMALLEST_QUANTIZED:
-        return Int8Linear(module.weight, module.bias)
+        return QuantizedLinear(module.weight, module.bias, bits)
     if isinstance(module, Table) and module.rows.numel() >= SMALLEST_QUANTIZED:
         return Int8Table(module.rows)
     # Tokens have a padding row; tables without one may be read other than by being called.
@@ -84,8 +87,8 @@ def _int8(module: nn.Module) -> nn.Module | None:
     return None
 
 
-def _quantized(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """``matrix`` in int8, symmetric around zero, and its scales, one a row; a row of zeros has the scale 1."""
+def _quantized(matrix: Tensor, bits: int = 8) -> tuple[Tensor, Tensor]:
+    """``matrix`` in so many bits, as int8 symmetric around zero, and its scales, one a row; 1 for a row of zeros."""
     largest = matrix.detach().abs().amax(dim=1)
-    scales = torch.where(largest > 0, largest / _HIGH, torch.ones_like(largest))
+    scales = torch.where(largest > 0, largest / (2 ** (bits - 1) - 1), torch.ones_like(largest))
     return (matrix.detach() / scales[:, None]).round().to(torch.int8), scales

@@ -1,4 +1,4 @@
-"""The ONNX target: float32, or dynamic int8, for ONNX Runtime on CPUs."""
+"""The ONNX target for ONNX Runtime on CPUs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ import torch
 from torch import nn
 
 from tlm_edge.compile.graph import CommitteeGraph
+from tlm_edge.export.onnx_weights import SMALLEST_QUANTIZED, quantize_int4, store_half, store_int8
 from tlm_edge.export.registry import Conversion, Converted, Target
 
 #: Old enough for every runtime in use, new enough for LayerNormalization as one operator.
 OPSET = 17
-
-#: Matrices of fewer elements stay in float32: quantizing their input costs more than it saves.
-_SMALLEST_QUANTIZED = 16_384
 
 
 def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
@@ -31,8 +29,11 @@ def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         floats, tables = Path(folder) / "floats.onnx", Path(folder) / "tables.onnx"
         _export(graph, floats)
-        _quantize_tables(floats, tables)
-        _quantize_matrices(tables, file)
+        if conversion.precision == "fp16":
+            store_half(floats, file)
+        else:
+            _quantize_tables(floats, tables)
+            _MATRICES[conversion.precision](tables, file)
     return Converted()
 
 
@@ -122,8 +123,11 @@ def _quantize_matrices(source: Path, file: Path) -> None:
         )
 
 
+_MATRICES = {"int8": _quantize_matrices, "int8-weight-only": store_int8, "int4": quantize_int4}
+
+
 def _is_large_matrix(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 and prod(shape) >= _SMALLEST_QUANTIZED
+    return len(shape) == 2 and prod(shape) >= SMALLEST_QUANTIZED
 
 
 @contextlib.contextmanager
@@ -141,8 +145,12 @@ def _quiet() -> Iterator[None]:
 
 TARGET = Target(
     name="onnx",
-    precisions=("fp32", "int8"),
+    precisions=("fp32", "fp16", "int8-weight-only", "int8", "int4"),
     model_file="model.onnx",
     packages=("torch", "onnx", "onnxruntime"),
     convert=convert,
+    refused={
+        "int8-static": "activations quantized ahead of time cost accuracy and are slower than int8, which quantizes "
+        "them as they come",
+    },
 )

@@ -8,7 +8,7 @@ int4 weights are computed with as they are, by ``MatMulNBits``, whose inputs bec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Container
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ _INT8_INPUTS = 4
 
 
 def store_half(source: Path, file: Path) -> None:
-    """Copy ``source`` to ``file`` with its large weights in float16; tables stay so, and the rows looked up are cast."""
+    """Copy ``source`` to ``file`` with its large weights in float16, of which tables are cast a row at a time."""
     model = onnx.load(source)
-    large = _large(model, lambda shape: True)
+    large = _large(model, dimensions=range(1, 4))
     after = {}
     for node in model.graph.node:
         if node.op_type == "Gather" and node.input[0] in large:
@@ -53,7 +53,7 @@ def store_int8(source: Path, file: Path) -> None:
     model = onnx.load(source)
     products = {name for node in model.graph.node if node.op_type == "MatMul" for name in node.input}
     before = []
-    for name, tensor in _large(model, lambda shape: len(shape) > 1).items():
+    for name, tensor in _large(model, dimensions=(2, 3)).items():
         if name in products:
             matrix = numpy_helper.to_array(tensor)
             largest = np.abs(matrix).max(axis=-2, keepdims=True)
@@ -73,7 +73,7 @@ def quantize_int4(source: Path, file: Path) -> None:
     The operator's description: ONNX Runtime, docs/ContribOperators.md, com.microsoft.MatMulNBits.
     """
     model = onnx.load(source)
-    matrices = _large(model, lambda shape: len(shape) == 2)
+    matrices = _large(model, dimensions=(2,))
     shapes = {name: tuple(tensor.dims) for name, tensor in matrices.items()}
     for node in model.graph.node:
         if node.op_type == "MatMul" and node.input[1] in shapes:
@@ -105,14 +105,14 @@ def _int4(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes[..., 0::2] | codes[..., 1::2] << 4, scales.reshape(-1)
 
 
-def _large(model: Any, wanted: Callable[[tuple[int, ...]], bool]) -> dict[str, Any]:
-    """The stored float32 tensors of at least ``SMALLEST_QUANTIZED`` elements whose shape is ``wanted``, by name."""
+def _large(model: Any, dimensions: Container[int]) -> dict[str, Any]:
+    """The stored float32 tensors of at least ``SMALLEST_QUANTIZED`` elements and so many dimensions, by name."""
     return {
         tensor.name: tensor
         for tensor in model.graph.initializer
         if tensor.data_type == onnx.TensorProto.FLOAT
         and prod(tensor.dims) >= SMALLEST_QUANTIZED
-        and wanted(tuple(tensor.dims))
+        and len(tensor.dims) in dimensions
     }
 
 

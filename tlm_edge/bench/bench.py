@@ -27,13 +27,17 @@ OUT = Path("tlm-edge-out/bench")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure: see the options of ``tlm-edge bench``. ``source`` is ``None`` for the shipped texts."""
+    """How to measure: see the options of ``tlm-edge bench``. ``source`` is ``None`` for the shipped texts.
+
+    ``keep`` leaves on the devices what would be deleted there in the end.
+    """
 
     devices: tuple[Address, ...] = (LOCAL,)
     profile: str = "rapid"
     threads: tuple[int, ...] = (1,)
     seed: int = 0
     source: DataSource | None = None
+    keep: bool = False
 
     def command(
         self,
@@ -92,6 +96,8 @@ def begin(
     profile_named(settings.profile)
     with ExitStack() as stack:
         devices = [stack.enter_context(closing(open_device(address))) for address in settings.devices]
+        for device in devices if settings.keep else ():
+            device.keep()
         texts = _texts(settings.source, inputs)
         source = settings.source or data_source(texts.data)
         plans = [
@@ -168,6 +174,7 @@ def _run(
 ) -> Result:
     by_path = {str(one.path.resolve()): one.bundle for one in inputs}
     bundles = {entry.id: by_path[entry.bundle] for entry in plan.entries}
+    progress(f"bringing the bundles to {device.name}", 0, len(plan.entries))
     try:
         return run_session(plan, bundles, device, texts, place, reference=References(), progress=progress)
     except DeviceLostError as lost:

@@ -98,6 +98,23 @@ def make_runner(architecture: str, python: tuple[int, int], targets: Collection[
     return Runner(tuple(folders), missing)
 
 
+def locked_version(package: str, python: tuple[int, int]) -> str:
+    """The version of ``package`` that a runner for ``python`` has. Raises ``UserError`` if there is none."""
+    return _locked(package, python).split()[0].partition("==")[2]
+
+
+def runner_fault(target: str, architecture: str) -> str | None:
+    """Why a runner would lack ``target``, found without fetching anything; ``None`` if nothing speaks against it."""
+    if architecture not in ARCHITECTURES:
+        return f"no packages for {architecture}"
+    try:
+        if target == "executorch":
+            find_cross_compiler(architecture)
+    except RunnerError as reason:
+        return f"no native runner: {reason}"
+    return None
+
+
 def worker_modules() -> dict[str, Path]:
     """The worker's own modules, path on the search path → file: all of ``runtime/``, and what the worker imports."""
     package = Path(tlm_edge.__file__).parent
@@ -148,8 +165,7 @@ def _code() -> Path:
 @cache
 def _package(name: str, architecture: str, python: tuple[int, int]) -> Path:
     """A package's folder. Raises ``RunnerError`` where ExecuTorch's runner can't be built."""
-    requirement = _locked(name, python)
-    version = requirement.split()[0].partition("==")[2]
+    requirement, version = _locked(name, python), locked_version(name, python)
     unused = (*_UNUSED, *_UNUSED_OF.get(name, ()))
     # The name of the native runner tells its source and flags.
     finish = brought_runner(Path()).name if name == "executorch" else ""

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from tlm_edge import __version__
-from tlm_edge.cli import committee, data, tokenizer
+from tlm_edge.cli import committee, data, devices, tokenizer
 from tlm_edge.cli.bench import bench
-from tlm_edge.cli.devices import devices
 from tlm_edge.cli.doctor import doctor
 from tlm_edge.cli.evaluate import evaluate
 from tlm_edge.cli.export import export
@@ -51,7 +50,7 @@ app.command()(verify)
 app.command()(inspect)
 app.command()(bench)
 app.command()(report)
-app.command()(devices)
+app.add_typer(devices.app, name="devices")
 app.command()(doctor)
 
 

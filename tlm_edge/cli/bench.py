@@ -23,6 +23,7 @@ from tlm_edge.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tlm_edge.bench.devices import Address
     from tlm_edge.bench.record import Record
     from tlm_edge.bench.session import Progress
 
@@ -35,8 +36,23 @@ ModelsArgument = Annotated[
         show_default=False,
     ),
 ]
-DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where to measure; `tlm-edge devices` lists what there is.")
+DevicesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where to measure: local (if not given), rpi4, rpi5, android, a stored device or a PROFILE.toml, see "
+        "`tlm-edge devices`; repeatable. What can't be reached is emulated, and it says so.",
+    ),
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", metavar="USER@HOST", help="Measure there, over SSH, without storing it.")
+]
+EmulateOption = Annotated[
+    bool, typer.Option("--emulate", help="Emulate the device, whether or not it could be reached.")
+]
+KeepOption = Annotated[
+    bool, typer.Option("--keep", help="Leave the jobs and what the runtimes wrote on the device, for a look at them.")
 ]
 ProfileOption = Annotated[
     str,
@@ -73,7 +89,9 @@ ResumeOption = Annotated[
 
 def bench(
     models: ModelsArgument = None,
-    device: DeviceOption = "local",
+    device: DevicesOption = None,
+    host: HostOption = None,
+    emulate: EmulateOption = False,
     profile: ProfileOption = "rapid",
     threads: BenchThreadsOption = None,
     target: TargetsOption = None,
@@ -84,6 +102,7 @@ def bench(
     columns: ColumnsOption = None,
     seed: SeedOption = 0,
     out: OptionalOutOption = None,
+    keep: KeepOption = False,
     resume: ResumeOption = False,
     force: ForceOption = False,
     json: JsonOption = False,
@@ -96,7 +115,6 @@ def bench(
     from rich.console import Console
 
     from tlm_edge.bench import bench as benchmark
-    from tlm_edge.bench.devices import Address
     from tlm_edge.bench.inputs import DEFAULT_MODELS, DEFAULT_TARGET, open_inputs
 
     console = Console(stderr=json)
@@ -105,16 +123,20 @@ def bench(
         with shown_progress(console, folder) as progress:
             result = benchmark.resume(folder, progress)
     else:
-        folder = out or benchmark.default_folder((Address(device, device),), profile)
+        addresses = _chosen(device or [], host, emulate, console)
+        folder = out or benchmark.default_folder(addresses, profile)
         names = models or list(DEFAULT_MODELS)
         source = None
         if data is not None:
             split = [name.strip() for name in (columns or "").split(",") if name.strip()]
             source = benchmark.data_source(data, text_column or (), label_column, split)
-        settings = benchmark.Settings((Address(device, device),), profile, tuple(threads or (1,)), seed, source)
+        settings = benchmark.Settings(addresses, profile, tuple(threads or (1,)), seed, source, keep)
         with console.status("Opening the bundles, exporting what is none yet …"):
             inputs = open_inputs(names, precision or ["int8"], target or [DEFAULT_TARGET])
-        command = settings.command(names, target or (), precision or ())
+        where = [word for name in device or ["local"] for word in ("--device", name)] if device or not host else []
+        where += ["--host", host] if host else []
+        where += ["--emulate"] if emulate else []
+        command = settings.command(names, target or (), precision or (), where)
         with shown_progress(console, folder) as progress:
             result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)
     if json:
@@ -124,6 +146,21 @@ def bench(
         console.print(f"\nRecords: {folder}", soft_wrap=True)
         console.print(f"Next: tlm-edge report {folder} --out {folder}-report", soft_wrap=True)
     require_all(result.faults)
+
+
+def _chosen(names: Sequence[str], host: str | None, emulate: bool, console: Console) -> tuple[Address, ...]:
+    """Where the devices are; what is to be said of each before it is measured is said."""
+    from tlm_edge.bench.devices.choose import choose_device
+    from tlm_edge.runtime.errors import UserError
+
+    if host is not None and len(names) > 1:
+        raise UserError("--host names one device: store several with tlm-edge devices add, and name them with --device")
+    wanted: list[str | None] = [*names] or [None]
+    choices = [choose_device(name, host=host, emulate=emulate) for name in wanted]
+    for choice in choices:
+        if choice.notice:
+            console.print(choice.notice, highlight=False, soft_wrap=True)
+    return tuple(choice.address for choice in choices)
 
 
 def require_all(faults: dict[str, str]) -> None:
@@ -156,10 +193,17 @@ def shown_progress(console: Console, folder: Path | None) -> Iterator[Progress]:
         console=console,
         transient=True,
     )
+    task = bar.add_task("starting", total=None)
+
+    def step(what: str, done: int, steps: int) -> None:
+        bar.start()  # not before: ssh may have to ask for a password first
+        bar.update(task, description=what, completed=done, total=steps)
+
     try:
-        with bar:
-            task = bar.add_task("starting", total=None)
-            yield lambda what, done, steps: bar.update(task, description=what, completed=done, total=steps)
+        try:
+            yield step
+        finally:
+            bar.stop()
     except KeyboardInterrupt:
         how = "" if folder is None else f" Go on with: tlm-edge bench --resume --out {folder}"
         console.print(f"Interrupted.{how}", soft_wrap=True)

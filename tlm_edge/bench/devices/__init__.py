@@ -18,7 +18,9 @@ from tlm_edge.runtime.errors import UserError
 #: transport → its module.
 TRANSPORTS: dict[str, str] = {
     "local": "tlm_edge.bench.devices.local",
+    "emulated": "tlm_edge.bench.devices.emulated",
     "ssh": "tlm_edge.bench.devices.ssh",
+    "adb": "tlm_edge.bench.devices.adb",
 }
 
 
@@ -77,8 +79,11 @@ class Device(Protocol):
         ``DeviceLostError`` if the device can't be reached any more.
         """
 
+    def keep(self) -> None:
+        """Leave on the device what ``close`` would delete, for whoever wants to look into it."""
+
     def close(self) -> None:
-        """Leave the device as it was."""
+        """Leave the device as it was, but for what a later benchmark need not bring again."""
 
 
 def list_devices(stored: Sequence[Address] = ()) -> list[Listing]:

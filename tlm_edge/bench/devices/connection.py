@@ -51,6 +51,10 @@ class Line(Protocol):
     def root(self) -> str:
         """The folder on the device that is ours."""
 
+    @property
+    def without_python(self) -> str:
+        """What to say where there is no Python, a clause."""
+
     def run(self, command: str) -> subprocess.Popen[str]:
         """Start a shell command, its standard streams as pipes; standard error goes where ``complaint`` finds it."""
 
@@ -107,7 +111,7 @@ class Connection:
         _require_platform(who, system, architecture)
         told = self._readline().split()
         if len(told) != 2 or not all(part.isdigit() for part in told):
-            raise UserError(f"{who} has no python3: install it there (Debian: apt-get install python3)")
+            raise UserError(f"{who} can't be measured: {self.line.without_python}")
         python = (int(told[0]), int(told[1]))
         if python < OLDEST_PYTHON:
             oldest = ".".join(map(str, OLDEST_PYTHON))

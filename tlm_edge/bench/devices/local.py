@@ -55,6 +55,9 @@ class LocalDevice:
         )
         return read_outcome(done.returncode, done.stdout, done.stderr, job)
 
+    def keep(self) -> None:
+        """Nothing would be deleted."""
+
     def close(self) -> None:
         """Nothing was changed."""
 

@@ -30,6 +30,7 @@ from tlm_edge.bench.devices.connection import (
 )
 from tlm_edge.bench.devices.local import read_outcome
 from tlm_edge.bench.job import Job
+from tlm_edge.bench.profiles import profile_of
 from tlm_edge.bench.runner import make_runner
 from tlm_edge.files import sha256_file
 from tlm_edge.runtime.bundle import Bundle
@@ -67,14 +68,15 @@ class Part:
 class RemoteDevice:
     """A device that an agent serves; see ``Device``."""
 
-    def __init__(self, address: Address, make_line: Callable[[], Line], *, keep: bool = False):
+    def __init__(self, address: Address, make_line: Callable[[], Line]):
         """Connect, see whether it can be measured on, and take it for this session.
 
-        With ``keep`` the jobs of this session stay on the device. Raises ``UserError`` in one line where it can't be
-        reached, isn't of its profile's architecture, can't run the runtimes, or is in use.
+        Raises ``UserError`` in one line where it can't be reached, isn't of its profile's architecture, can't run the
+        runtimes, or is in use.
         """
         self.name, self.transport = address.name, address.transport
-        self._make_line, self._keep = make_line, keep
+        self._profile = None if address.profile is None else profile_of(address.profile)
+        self._make_line, self._keeps = make_line, False
         self._session = uuid.uuid4().hex[:16]
         #: bundle's place → the runner's parts for it; names of the parts that are known to be there, whole.
         self._parts: dict[str, list[str]] = {}
@@ -99,6 +101,7 @@ class RemoteDevice:
         try:
             state = describe(connection, line.root)
             require_usable(self._who, state)
+            self._require_profile(state)
             self._begin(connection)
         except RefusedError as refusal:
             connection.close()
@@ -115,7 +118,7 @@ class RemoteDevice:
     def _begin(self, connection: Connection) -> None:
         owner = f"{getpass.getuser()}@{platform.node()}"
         connection.ask("begin", session=self._session, owner=owner)
-        if self._keep:
+        if self._keeps:
             connection.ask("keep")
 
     def place(self, bundle: Bundle) -> str:
@@ -137,6 +140,11 @@ class RemoteDevice:
         parts = self._parts[job.bundle]
         done = self._persist(lambda connection: connection.ask("work", parts=parts, job=job.to_json()), "at work")
         return read_outcome(done["status"], done["output"], done["errors"], job)
+
+    def keep(self) -> None:
+        """Leave this session's jobs on the device."""
+        self._keeps = True
+        self._persist(lambda connection: connection.ask("keep"), "keeping its jobs")
 
     def clear(self) -> None:
         """Delete everything of ours on the device. Raises ``UserError`` if it can't be."""
@@ -183,6 +191,13 @@ class RemoteDevice:
             line.close()
             raise
         return connection
+
+    def _require_profile(self, state: State) -> None:
+        if self._profile is not None and self._profile.cores and state.machine.architecture != "aarch64":
+            raise UserError(
+                f"{self._who} is {state.machine.architecture}, and a {self._profile.title} is aarch64: give its own "
+                "profile with --profile-name, or none"
+            )
 
     def _require_memory(self, bundle: Bundle) -> None:
         model = bundle.model_file.stat().st_size

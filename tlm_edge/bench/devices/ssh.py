@@ -46,10 +46,10 @@ def check_destination(destination: str) -> None:
         raise UserError(f"'{destination}' is no SSH destination: give a host, user@host, or ssh://user@host:port")
 
 
-def open_device(address: Address, *, keep: bool = False) -> RemoteDevice:
+def open_device(address: Address) -> RemoteDevice:
     """Connect to the device. Raises ``UserError`` as ``RemoteDevice`` does."""
     check_destination(address.at)
-    return RemoteDevice(address, lambda: SshLine(address.at), keep=keep)
+    return RemoteDevice(address, lambda: SshLine(address.at))
 
 
 def listings(stored: Sequence[Address]) -> list[Listing]:
@@ -88,6 +88,7 @@ class SshLine:
     """A line by ssh and sftp; see ``Line``."""
 
     root = ROOT
+    without_python = "it has no python3: install it there (Debian: apt-get install python3)"
 
     def __init__(self, destination: str, *, ask: bool = True):
         """A line to ``destination``; nothing is connected yet. Raises ``UserError`` if there is no ssh."""

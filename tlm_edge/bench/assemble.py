@@ -10,6 +10,7 @@ import numpy as np
 
 from tlm_edge import __version__
 from tlm_edge.bench.devices import Device
+from tlm_edge.bench.emulated import emulated_figures, emulation_of, judge_emulated
 from tlm_edge.bench.figures import Figure, Provenance, figure
 from tlm_edge.bench.machine import Machine
 from tlm_edge.bench.plan import Entry, Plan
@@ -48,12 +49,20 @@ def assemble(
     Of a round done twice, as after a resume, the later one counts.
     """
     own = [line for line in lines if line.get("entry") == entry.id]
-    by_round = {line["round"]: line for line in own if line["kind"] == "block"}
-    outcomes = [by_round[number]["outcome"] for number in sorted(by_round)]
-    blocks = tuple(_block(by_round[number]) for number in sorted(by_round))
-    labelling = _labelling(next((line for line in own if line["kind"] == "labels"), None), bundle, texts)
-    tokens = np.array(outcomes[0]["tokens"])
     profile = PROFILES[plan.profile]
+    by_round = {line["round"]: line for line in own if line["kind"] == "block"}
+    blocks = tuple(_block(by_round[number]) for number in sorted(by_round))
+    counted = next((line["outcome"] for line in own if line["kind"] == "count"), None)
+    if counted is not None:
+        outcomes, emulation = [counted], emulation_of(counted)
+        texts = texts.sample(profile.emulated_texts, plan.seed)
+    else:
+        outcomes, emulation = [by_round[number]["outcome"] for number in sorted(by_round)], None
+    labelling = _labelling(next((line for line in own if line["kind"] in ("labels", "count")), None), bundle, texts)
+    tokens = np.array(outcomes[0]["tokens"])
+    figures = _accuracy_figures(labelling, texts, "measured" if emulation is None else "emulated")
+    figures |= _timed_figures(blocks) if emulation is None else emulated_figures(emulation)
+    figures |= _size_figures(bundle) | {"energy": figure("energy", None, note="no meter was given")}
     return Record(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
@@ -82,10 +91,11 @@ def assemble(
             records=tuple(other.id for other in plan.entries),
             command=plan.command,
         ),
-        figures=_figures(blocks, bundle, labelling, texts),
-        validity=judge(blocks, profile),
+        figures=figures,
+        validity=judge(blocks, profile) if emulation is None else judge_emulated(emulation, labelling),
         labelling=labelling,
         blocks=blocks,
+        emulation=emulation,
     )
 
 
@@ -123,21 +133,17 @@ def _labelling(line: dict[str, Any] | None, bundle: Bundle, texts: BenchTexts) -
         sha256=texts.sha256,
         smoke_test=texts.smoke_test,
         expected=expected,
-        given=tuple(line["outcome"]["labels"]),
+        # What an emulator counted comes first, and isn't part of what is judged.
+        given=tuple(line["outcome"]["labels"][-len(expected) :]),
         reference=None if reference is None else tuple(reference),
         reference_origin=line["reference_origin"],
     )
 
 
-def _figures(
-    blocks: Sequence[Block], bundle: Bundle, labelling: Labelling | None, texts: BenchTexts
-) -> dict[str, Figure]:
-    provenance: Provenance = "measured"
+def _timed_figures(blocks: Sequence[Block]) -> dict[str, Figure]:
     tokenize = np.concatenate([block.tokenize_us for block in blocks]) / 1e3
     model = np.concatenate([block.model_us for block in blocks]) / 1e3
     total, alone, cut = summarize(tokenize + model), summarize(model), summarize(tokenize)
-    files = bundle.manifest.files
-    sizes = sum(record.bytes for record in files.values()) + (bundle.folder / MANIFEST_FILE).stat().st_size
     peaks = [block.peak_rss_mb for block in blocks if block.peak_rss_mb is not None]
     rises = [
         block.peak_rss_mb - block.bare_rss_mb
@@ -159,12 +165,15 @@ def _figures(
         "first_inference": float(np.median([block.first_ms for block in blocks])),
         "peak_rss": max(peaks, default=None),
         "rise_rss": max(rises, default=None),
-        "size": sizes / 1e6,
-        "model_size": files[bundle.manifest.model_file].bytes / 1e6,
     }
-    figures = _accuracy_figures(labelling, texts, provenance)
-    figures |= {name: figure(name, value, provenance) for name, value in values.items()}
-    return figures | {"energy": figure("energy", None, note="no meter was given")}
+    return {name: figure(name, value) for name, value in values.items()}
+
+
+def _size_figures(bundle: Bundle) -> dict[str, Figure]:
+    files = bundle.manifest.files
+    sizes = sum(record.bytes for record in files.values()) + (bundle.folder / MANIFEST_FILE).stat().st_size
+    model = files[bundle.manifest.model_file].bytes
+    return {"size": figure("size", sizes / 1e6), "model_size": figure("model_size", model / 1e6)}
 
 
 def _accuracy_figures(labelling: Labelling | None, texts: BenchTexts, provenance: Provenance) -> dict[str, Figure]:

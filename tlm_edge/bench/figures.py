@@ -70,6 +70,12 @@ FIGURE_KINDS: dict[str, FigureKind] = {
     "throughput": FigureKind(
         "throughput", "texts/s", "texts a second, one after another, tokenization included", "rate"
     ),
+    "instructions": FigureKind(
+        "instructions",
+        "M",
+        "median of the instructions executed for a text, tokenization included",
+        "instr.",
+    ),
     "load": FigureKind(
         "load", "ms", "hashes checked, tokenizer and model read and ready; median over the processes", "load"
     ),

@@ -12,16 +12,18 @@ class Job:
     """One process' work on one bundle.
 
     ``latency`` warms up, then times whole passes over ``texts`` until both ``inferences`` and ``seconds`` are reached;
-    ``labels`` labels every text once.
+    ``labels`` labels every text once; ``count`` does so too, and marks for an emulator what the first ``counted`` texts
+    execute: tokenization and model, each a region.
     """
 
-    task: Literal["latency", "labels"]
+    task: Literal["latency", "labels", "count"]
     bundle: str
     texts: tuple[str, ...]
     threads: int
     inferences: int = 0
     seconds: float = 0.0
     warm_up_seconds: float = 0.0
+    counted: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The job as a JSON object."""

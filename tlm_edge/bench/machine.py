@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +70,14 @@ def describe_machine(root: Path = Path("/")) -> Machine:
         system=_system_name(),
         kernel=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
-        features=tuple(sorted(_TELLING_FEATURES.intersection(flags.split()))),
+        features=telling_features(flags.split()),
         virtual="hypervisor" in flags.split() if platform.machine() in ("x86_64", "AMD64") and flags else None,
     )
+
+
+def telling_features(flags: Iterable[str]) -> tuple[str, ...]:
+    """Those of the processor's flags that decide how fast a matrix product is, in order."""
+    return tuple(sorted(_TELLING_FEATURES.intersection(flags)))
 
 
 def read_conditions(root: Path = Path("/")) -> Conditions:

@@ -115,6 +115,36 @@ class Block:
 
 
 @dataclass(frozen=True)
+class CountedText:
+    """What one text took under emulation: instructions, memory touched, and the microseconds estimated for it."""
+
+    tokens: int
+    tokenize_instructions: int
+    model_instructions: int
+    model_touched_mb: float
+    tokenize_us: float
+    model_us: float
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """How the device was emulated, and what was counted; memory in MB (10⁶ bytes), the emulator's share left out.
+
+    A latency of the device lies between ``band[0]`` and ``band[1]`` times the estimate, a ratio of two models within
+    ``ratio_band`` of the estimated one (docs/emulation.md).
+    """
+
+    emulator: str
+    processor: str
+    mhz: int
+    band: tuple[float, ...]
+    ratio_band: tuple[float, ...]
+    bare_mb: float
+    peak_mb: float
+    counted: tuple[CountedText, ...]
+
+
+@dataclass(frozen=True)
 class SessionFacts:
     """The interleaved run that the record comes from; blocks of one round in one session are paired."""
 
@@ -140,7 +170,7 @@ class Validity:
 
 @dataclass(frozen=True)
 class Record:
-    """One bundle on one device at one number of threads."""
+    """One bundle on one device at one number of threads: ``blocks`` where it was timed, else ``emulation``."""
 
     format: Literal["tlm-edge-record"]
     schema_version: int
@@ -155,6 +185,7 @@ class Record:
     validity: Validity
     labelling: Labelling | None
     blocks: tuple[Block, ...]
+    emulation: Emulation | None = None
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -240,7 +271,9 @@ def _check_values(record: Record) -> None:
             raise JsonShapeError(f"figures.{name}: missing")
     for name, figure in record.figures.items():
         _check_figure(name, figure)
-    if not record.blocks:
+    if record.emulation is not None:
+        _check_emulation(record.emulation, record.blocks)
+    elif not record.blocks:
         raise JsonShapeError("blocks: at least one expected")
     for number, block in enumerate(record.blocks):
         if not block.model_us or len(block.model_us) != len(block.tokenize_us):
@@ -249,6 +282,20 @@ def _check_values(record: Record) -> None:
             raise JsonShapeError(f"blocks[{number}]: a sample is negative or not a number")
     if record.labelling is not None:
         _check_labelling(record.labelling, len(record.bundle.labels))
+
+
+def _check_emulation(emulation: Emulation, blocks: tuple[Block, ...]) -> None:
+    if blocks:
+        raise JsonShapeError("blocks: an emulated device is not timed")
+    if not emulation.counted:
+        raise JsonShapeError("emulation.counted: at least one text expected")
+    for name in ("band", "ratio_band"):
+        band = getattr(emulation, name)
+        if len(band) != 2 or not 0 < band[0] <= 1 <= band[1]:
+            raise JsonShapeError(f"emulation.{name}: two factors around 1 expected")
+    for number, text in enumerate(emulation.counted):
+        if not all(0 <= value < math.inf for value in (text.tokenize_us, text.model_us, text.model_instructions)):
+            raise JsonShapeError(f"emulation.counted[{number}]: a value is negative or not a number")
 
 
 def _check_figure(name: str, figure: Figure) -> None:

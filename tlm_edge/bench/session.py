@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tlm_edge.bench.assemble import assemble
 from tlm_edge.bench.devices import Device, DeviceLostError
 from tlm_edge.bench.job import Job
+from tlm_edge.bench.machine import usable_cores
 from tlm_edge.bench.plan import Entry, Journal, Plan, only_complete_rounds
 from tlm_edge.bench.protocol import PROFILES, order_of_round, texts_to_time
 from tlm_edge.bench.record import Record, write_record
@@ -41,9 +43,14 @@ class _Run:
     journal: Journal
     progress: Progress
 
+    @property
+    def timed(self) -> bool:
+        """Whether latency is measured; else instructions are counted, once, and latency is estimated from them."""
+        return getattr(self.device, "timing", "measured") == "measured"
+
     def step(self, what: str, done: int) -> None:
-        steps = len(self.plan.entries) * (1 + PROFILES[self.plan.profile].rounds)
-        self.progress(what, done, steps)
+        turns = 1 + PROFILES[self.plan.profile].rounds if self.timed else 1
+        self.progress(what, done, len(self.plan.entries) * turns)
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.journal.lines if line["kind"] == kind]
@@ -55,8 +62,12 @@ class _Run:
 
     def work(self, entry: Entry, line: dict[str, Any], job: Job) -> None:
         """Do ``job`` and journal its outcome; a fault takes the entry out of the run and leaves the others in."""
+        self.take(entry, line, lambda: self.device.work(job))
+
+    def take(self, entry: Entry, line: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
+        """Journal the outcome that ``work`` gives, or its fault."""
         try:
-            outcome = self.device.work(job)
+            outcome = work()
         except DeviceLostError:
             raise  # nothing says that the bundle is at fault
         except UserError as error:
@@ -82,8 +93,11 @@ def run_session(
     """
     run = _Run(plan, bundles, device, texts, Journal(folder), progress)
     places = {entry.id: device.place(bundles[entry.id]) for entry in plan.entries}
-    _label(run, places, reference)
-    _time(run, places)
+    if run.timed:
+        _label(run, places, reference)
+        _time(run, places)
+    else:
+        _count(run, places, reference)
     records, files = [], []
     for entry in run.active():
         record = assemble(plan, entry, bundles[entry.id], device, texts, run.journal.lines)
@@ -129,3 +143,38 @@ def _time(run: _Run, places: dict[str, str]) -> None:
                 warm_up_seconds=profile.warm_up_seconds,
             )
             run.work(entry, {"kind": "block", "round": number, "position": position}, job)
+
+
+def _count(run: _Run, places: dict[str, str], reference: Reference) -> None:
+    """Have every bundle label some texts, and the instructions of those counted that would be timed.
+
+    Several at once: how long it takes tells nothing.
+    """
+    profile = PROFILES[run.plan.profile]
+    timed = tuple(texts_to_time(run.texts.texts, profile, run.plan.seed))
+    labelled = run.texts.sample(profile.emulated_texts, run.plan.seed).texts
+    done = {line["entry"] for line in run.lines("count")}
+    entries = [entry for entry in run.active() if entry.id not in done]
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+        try:
+            given = {
+                entry.id: labelled if run.texts.expected(run.bundles[entry.id].manifest.labels) is not None else ()
+                for entry in entries
+            }
+            outcomes = {
+                entry.id: pool.submit(
+                    run.device.work,
+                    Job("count", places[entry.id], timed + given[entry.id], entry.threads, counted=len(timed)),
+                )
+                for entry in entries
+            }
+            for number, entry in enumerate(entries, start=len(done)):
+                run.step(f"instructions and accuracy of {entry.id}", number)
+                labels, origin = None, ""
+                if given[entry.id]:
+                    labels, origin = reference(entry, run.bundles[entry.id], labelled)
+                line = {"kind": "count", "reference": labels, "reference_origin": origin}
+                run.take(entry, line, outcomes[entry.id].result)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tlm_edge.shipped import evaluation_texts
 
@@ -28,6 +30,14 @@ class BenchTexts:
         """Digest of texts and labels, in their order."""
         content = json.dumps([self.texts, self.labels], ensure_ascii=True).encode()
         return hashlib.sha256(content).hexdigest()
+
+    def sample(self, count: int, seed: int) -> BenchTexts:
+        """``count`` of the texts, drawn at random; all of them if there are no more."""
+        if count >= len(self.texts):
+            return self
+        chosen = np.random.default_rng(seed).permutation(len(self.texts))[:count].tolist()
+        texts, labels = (tuple(each[index] for index in chosen) for each in (self.texts, self.labels))
+        return replace(self, texts=texts, labels=labels)
 
     def expected(self, labels: Sequence[str]) -> tuple[int, ...] | None:
         """Every text's label as an index into ``labels``; ``None`` where one of them isn't among ``labels``."""

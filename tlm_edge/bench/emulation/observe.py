@@ -23,9 +23,13 @@ _FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-pthrea
 
 @dataclass(frozen=True)
 class Region:
-    """What was executed between two marks: block → times. A block is its instructions' bytes, 4 an instruction."""
+    """What was executed between two marks: block → times. A block is its instructions' bytes, 4 an instruction.
+
+    ``touched_mb`` is the memory that was read or written, in whole pages, in MB (10⁶ bytes).
+    """
 
     blocks: dict[bytes, int]
+    touched_mb: float
 
     @property
     def instructions(self) -> int:
@@ -69,6 +73,7 @@ def plugin() -> Path:
 def read_observation(file: Path) -> Observation:
     """What the plugin wrote to ``file``. Raises ``UserError`` if the program ended before it was complete."""
     regions: list[dict[str, int]] = []
+    touched: list[float] = []
     memory: list[float] = []
     peak: float | None = None
     codes: dict[str, bytes] = {}
@@ -76,6 +81,7 @@ def read_observation(file: Path) -> Observation:
         kind, *words = line.split()
         if kind == "region":
             regions.append({})
+            touched.append(_mb(words[0]))
         elif kind == "count":
             regions[-1][words[0]] = int(words[1])
         elif kind == "block":
@@ -83,10 +89,17 @@ def read_observation(file: Path) -> Observation:
                 int(words[1][start : start + 8], 16).to_bytes(4, "little") for start in range(0, len(words[1]), 8)
             )
         elif kind == "memory":
-            memory.append(int(words[0]) * 1024 / 1e6)
+            memory.append(_mb(words[0]))
         elif kind == "peak":
-            peak = int(words[0]) * 1024 / 1e6
+            peak = _mb(words[0])
     if peak is None:
         raise UserError("the emulated program ended before its instructions were told: run it again")
-    counted = tuple(Region({codes[block]: times for block, times in region.items()}) for region in regions)
+    counted = tuple(
+        Region({codes[block]: times for block, times in region.items()}, pages)
+        for region, pages in zip(regions, touched, strict=True)
+    )
     return Observation(counted, tuple(memory), peak)
+
+
+def _mb(kib: str) -> float:
+    return int(kib) * 1024 / 1e6

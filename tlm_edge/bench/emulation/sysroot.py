@@ -139,8 +139,8 @@ def _debian() -> tuple[str, str]:
         if (origin, made_by, component) == ("Debian", "Packages", "main") and re.fullmatch("[a-z]+", codename):
             return address, codename
     raise UserError(
-        "the arm64 system to emulate with comes from Debian, and this machine's apt knows no Debian mirror: run apt-get "
-        f"update, or on another system set {DEBIAN_VARIABLE} to a mirror's address and a release (docs/emulation.md)"
+        "the arm64 system to emulate with comes from Debian, and this machine's apt knows no Debian mirror: run apt-get"
+        f" update, or on another system set {DEBIAN_VARIABLE} to a mirror and a release (docs/emulation.md)"
     )
 
 

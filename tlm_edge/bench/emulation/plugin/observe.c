@@ -16,7 +16,8 @@
  * A program marks points with sched_get_priority_max(MARK | k), which fails harmlessly with EINVAL anywhere:
  *   k = 1  a region begins        k = 2  it ends        k = 3  note the memory
  * FILE gets lines, in this order:
- *   region                        one begins; followed by its blocks:
+ *   region KIB                    one ended, in which pages of so much memory were touched (0: not told by the kernel);
+ *                                 followed by its blocks:
  *   count ID N                    block ID was executed N times
  *   memory KIB                    resident memory of the program itself at a mark with k = 3
  *   peak KIB                      its largest value, taken at marks and before every large release of memory
@@ -126,25 +127,42 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *translate
   qemu_plugin_register_vcpu_tb_exec_inline(translated, QEMU_PLUGIN_INLINE_ADD_U64, &block->executed, 1);
 }
 
-static uint64_t resident_kib(void) {
+/* The sum of a field of /proc/self/smaps over the program's own mappings. */
+static uint64_t own_kib(const char *field) {
   FILE *maps = fopen("/proc/self/smaps", "r");
   if (!maps) {
     return 0;
   }
   char line[512];
+  const size_t length = strlen(field);
   uint64_t start = 0, end = 0, kib = 0, sum = 0;
   while (fgets(line, sizeof line, maps)) {
     if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) != 2 && start < GUEST_END &&
-        sscanf(line, "Rss: %" SCNu64, &kib) == 1) {
+        !strncmp(line, field, length) && sscanf(line + length, " %" SCNu64, &kib) == 1) {
       sum += kib;
     }
   }
   fclose(maps);
+  return sum;
+}
+
+static uint64_t resident_kib(void) {
+  const uint64_t sum = own_kib("Rss:");
   peak_kib = sum > peak_kib ? sum : peak_kib;
   return sum;
 }
 
+/* Forget which pages were touched: the processor marks them again from now on. */
+static void forget_touched(void) {
+  FILE *file = fopen("/proc/self/clear_refs", "w");
+  if (file) {
+    fputs("1", file);
+    fclose(file);
+  }
+}
+
 static void begin_region(void) {
+  forget_touched();
   for (int index = 0; index < BUCKETS; index++) {
     for (Block *block = buckets[index]; block; block = block->next) {
       block->before = block->executed;
@@ -153,7 +171,7 @@ static void begin_region(void) {
 }
 
 static void end_region(void) {
-  fprintf(out, "region\n");
+  fprintf(out, "region %" PRIu64 "\n", own_kib("Referenced:"));
   for (int index = 0; index < BUCKETS; index++) {
     for (Block *block = buckets[index]; block; block = block->next) {
       if (block->executed != block->before) {

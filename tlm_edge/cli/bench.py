@@ -212,6 +212,7 @@ def shown_progress(console: Console, folder: Path | None) -> Iterator[Progress]:
 
 def print_records(console: Console, records: Sequence[Record], columns: Sequence[str] = ()) -> None:
     """One table a device and number of threads, what it shows, and what speaks against it."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from tlm_edge.bench.figures import FIGURE_KINDS
@@ -223,7 +224,9 @@ def print_records(console: Console, records: Sequence[Record], columns: Sequence
     for group in groups(records):
         content = main_table(group, shown)
         machine = group.records[0].device.machine
-        table = Table(title=f"{group_title(group)}\n{machine.cpu}, {machine.system}", title_justify="left")
+        # Plain rules leave the headings room on a screen of 80 columns.
+        title = f"{group_title(group)}\n{machine.cpu}, {machine.system}"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("model", no_wrap=True)
         for name in shown:
             kind = FIGURE_KINDS[name]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tlm_edge.cli.options import ForceOption, OptionalDataOption, OptionalModelsArgument
+from tlm_edge.cli.options import AllMembersOption, ForceOption, OptionalDataOption, OptionalModelsArgument
 from tlm_edge.export.registry import DEFAULT_MODEL, PRECISIONS, require_targets, target_names
 from tlm_edge.runtime.errors import UserError
 
@@ -41,6 +41,7 @@ def export(
             "--buckets", metavar="N,N,…", help="Lengths in tokens to prepare, for targets whose inputs can't vary."
         ),
     ] = None,
+    all_members: AllMembersOption = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the model as written.")] = False,
     data: OptionalDataOption = None,
     calibration_data: Annotated[
@@ -81,6 +82,7 @@ def export(
     lengths = None if buckets is None else _lengths(buckets)
     options = Options(lengths, not no_rewrite, accuracy_floor, zipped, force, compat)
     preparation: dict[str, Any] = {"max_length": max_length, "data": data, "calibration_data": calibration_data}
+    preparation["all_members"] = all_members
     if len(models) == len(targets) == 1:
         print(describe_export(export_model(models[0], targets[0], precision, out, options, **preparation)))
         return

@@ -21,13 +21,17 @@ def describe_export(bundle: Bundle) -> str:
     """A few lines: what was made, how large it is, what was measured on it, and what to do next."""
     manifest = bundle.manifest
     size = _bytes(bundle)
-    model = manifest.files[manifest.model_file].bytes
+    files = manifest.member_files or (manifest.model_file,)
+    model = sum(manifest.files[name].bytes for name in files)
+    named = files[0] if len(files) == 1 else f"{files[0]} … {files[-1]}"
     members = f"{manifest.source.members} members, " if manifest.source.members > 1 else ""
     lines = [
         f"made      {bundle.path} ({members}{manifest.target} {manifest.precision})",
-        f"size      {size / 1e6:.2f} MB, of which {manifest.model_file} {model / 1e6:.2f} MB",
+        f"size      {size / 1e6:.2f} MB, of which {named} {model / 1e6:.2f} MB",
         f"rewrite   {_REWRITES.get(manifest.rewrite, manifest.rewrite)}",
     ]
+    if manifest.cascade is not None:
+        lines.append("cascade   the next member is asked while the vote is undecided; --all-members makes one file")
     if manifest.delegated is not None:
         lines.append(f"delegated {manifest.delegated:.0%} of the operators to the runtime's fast backend")
     if (parity := manifest.parity) is not None:

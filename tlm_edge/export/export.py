@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from tlm_edge import __version__
 from tlm_edge.compile.graph import FOREIGN, deployable, rewrite_kind
 from tlm_edge.export.archive import write_archive
@@ -66,18 +68,22 @@ def export_model(
     max_length: int | None = None,
     data: str | None = None,
     calibration_data: Path | None = None,
+    all_members: bool = False,
     **more: Any,
 ) -> Bundle:
     """Export a checkpoint, committee or shipped model and return the opened bundle.
 
-    ``max_length``, ``data`` and ``calibration_data`` are those of ``prepare``; ``more`` are fields of ``options``.
+    ``max_length``, ``data``, ``calibration_data`` and ``all_members`` are those of ``prepare``; ``more`` are fields of
+    ``options``.
     Raises as ``prepare`` and ``export_prepared`` do.
     """
     options = replace(options, **more)
     require_target(target, precision)
     if out is not None:
         refuse_existing(_named(out, options), force=options.force)
-    prepared = prepare(model, max_length=max_length, data=data, calibration_data=calibration_data)
+    prepared = prepare(
+        model, max_length=max_length, data=data, calibration_data=calibration_data, all_members=all_members
+    )
     return export_prepared(prepared, target, precision, out, options, tell)
 
 
@@ -124,14 +130,19 @@ def _write_bundle(
 ) -> None:
     source = prepared.source
     lengths = bucket_lengths(prepared, options.buckets, LENGTHS)
-    graph = deployable(source.members, source.cls_token_id, rewritten=options.rewritten)
+    conversion = Conversion(precision, source.max_length, lengths, prepared.calibration)
     with _new_bundle(out, options.force) as folder:
-        conversion = Conversion(precision, source.max_length, lengths, prepared.calibration)
-        converted = kind.convert(graph, folder / kind.model_file, conversion)
+        graphs = _graphs(source, kind, options)
+        made = [kind.convert(graph, folder / name, conversion) for name, graph in graphs.items()]
         _write_tokenizer(source, folder)
         _write_config(source, folder)
         write_reference(folder / PARITY_FILE, prepared.reference)
-        manifest = _manifest(source, kind, precision, folder, rewrite_kind(graph), converted)
+        rewrite = rewrite_kind(nn.ModuleList(graphs.values()))
+        manifest = _manifest(source, kind, precision, folder, rewrite, made[0])
+        if source.cascade is not None:
+            manifest = replace(
+                manifest, model_file=next(iter(graphs)), member_files=tuple(graphs), cascade=source.cascade
+            )
         manifest = _with_signature(manifest, folder)
         write_json(folder / MANIFEST_FILE, manifest.to_json())
         parity, accuracy = measure(folder, prepared, precision, options.accuracy_floor)
@@ -140,6 +151,17 @@ def _write_bundle(
             _check_in(older, folder, prepared, precision, options)
             manifest = replace(manifest, versions=manifest.versions | older.packages)
         write_json(folder / MANIFEST_FILE, replace(manifest, parity=parity, accuracy=accuracy).to_json())
+
+
+def _graphs(source: SourceModel, kind: Target, options: Options) -> dict[str, nn.Module]:
+    """What to convert, by the name of its file: a cascade's members one by one, anything else as a whole."""
+    if source.cascade is None:
+        return {kind.model_file: deployable(source.members, source.cls_token_id, rewritten=options.rewritten)}
+    suffix = Path(kind.model_file).suffix
+    return {
+        f"member-{number:02d}{suffix}": deployable([member], source.cls_token_id, rewritten=options.rewritten)
+        for number, member in enumerate(source.members)
+    }
 
 
 def _check_in(older: OlderRuntime, folder: Path, prepared: Prepared, precision: str, options: Options) -> None:

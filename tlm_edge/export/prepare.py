@@ -35,15 +35,16 @@ def prepare(
     max_length: int | None = None,
     data: str | None = None,
     calibration_data: Path | None = None,
+    all_members: bool = False,
 ) -> Prepared:
     """Load a checkpoint, committee or shipped model with what it takes to check what is made of it.
 
     Texts are cut to ``max_length`` tokens, the model's positions if ``None``. ``data`` are labelled texts to check
     accuracy on, the shipped evaluation texts if ``None`` and their labels are the model's; ``calibration_data`` texts
-    to calibrate on, the sequences that are checked on if ``None``.
+    to calibrate on, the sequences that are checked on if ``None``. ``all_members`` leaves out a committee's cascade.
     Raises ``UserError`` if one of these can't be read or doesn't fit the model.
     """
-    source = load_source(resolve_model(model), max_length)
+    source = load_source(resolve_model(model), max_length, all_members=all_members)
     checks = texts_for(source.labels, data)
     sequences = sequences_of_many_lengths(source, checks.texts)
     calibration = sequences if calibration_data is None else calibration_sequences(source, calibration_data)

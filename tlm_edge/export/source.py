@@ -19,7 +19,9 @@ from tlm_edge.modeling.checkpoint import WEIGHTS
 from tlm_edge.modeling.committee import is_committee, load_committee, member_folders
 from tlm_edge.modeling.config import read_content
 from tlm_edge.modeling.foreign import Member, load_any_classifier
-from tlm_edge.runtime.classifier import batches_by_length
+from tlm_edge.modeling.stored_cascade import read_cascade
+from tlm_edge.runtime.cascade import Cascade, Votes, vote_in_turn
+from tlm_edge.runtime.classifier import votes_in_batches
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import Source
 from tlm_edge.runtime.tokenize import pad, well_formed
@@ -32,7 +34,7 @@ _BATCH_TOKENS = 4096
 class SourceModel:
     """The members (one, for a plain checkpoint) in evaluation mode, their labels, tokenizer and limits.
 
-    The tokenizer cuts texts to ``max_length`` tokens.
+    The tokenizer cuts texts to ``max_length`` tokens. With a ``cascade`` the members are exported one by one.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class SourceModel:
     max_length: int
     cls_token_id: int
     is_committee: bool
+    cascade: Cascade | None = None
 
     @property
     def name(self) -> str:
@@ -77,20 +80,23 @@ class SourceModel:
         return np.concatenate(rows)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """PyTorch's probabilities (texts, labels), float32, in batches of similar length."""
+        """PyTorch's probabilities (texts, labels), float32, in batches of similar length; the cascade's, if any."""
         token_ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(map(well_formed, texts)))]
-        probabilities = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+        return votes_in_batches(token_ids, len(self.labels), _BATCH_TOKENS, self._vote).probabilities
+
+    def _vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
+        input_ids, attention_mask = map(torch.from_numpy, pad(token_ids, self.pad_token_id))
         with torch.inference_mode():
-            for batch in batches_by_length([len(ids) for ids in token_ids], _BATCH_TOKENS):
-                arrays = pad([token_ids[index] for index in batch], self.pad_token_id)
-                input_ids, attention_mask = map(torch.from_numpy, arrays)
-                logits = [member(input_ids, attention_mask).numpy() for member in self.members]
-                probabilities[batch] = soft_vote(np.stack(logits, axis=1))
-        return probabilities
+            logits = [member(input_ids, attention_mask).numpy() for member in self.members]
+        if self.cascade is None:
+            return Votes(soft_vote(np.stack(logits, axis=1)))
+        return vote_in_turn(self.cascade, len(token_ids), lambda member, rows: logits[member][rows])
 
 
-def load_source(folder: Path, max_length: int | None = None) -> SourceModel:
+def load_source(folder: Path, max_length: int | None = None, *, all_members: bool = False) -> SourceModel:
     """Load a checkpoint or committee, to be cut to ``max_length`` tokens (as many as it has positions if ``None``).
+
+    With ``all_members`` a committee's cascade is left out.
 
     Raises ``UserError`` if it is neither, if it can't be loaded, or if ``max_length`` doesn't fit.
     """
@@ -107,6 +113,7 @@ def load_source(folder: Path, max_length: int | None = None) -> SourceModel:
             f"{folder}: the tokenizer has {tokens} tokens, the model only {smallest} embeddings: "
             "use the tokenizer that the model was trained with"
         )
+    stored = read_cascade(folder) if committee and not all_members else None
     positions = min(member.config.max_position_embeddings for member in members)
     if max_length is not None and max_length > positions:
         raise UserError(f"--max-length {max_length}: {folder} has {positions} positions; give at most that")
@@ -122,6 +129,7 @@ def load_source(folder: Path, max_length: int | None = None) -> SourceModel:
         max_length=max_length or positions,
         cls_token_id=_first_token(tokenizer, folder),
         is_committee=committee,
+        cascade=None if stored is None else stored.cascade,
     )
 
 

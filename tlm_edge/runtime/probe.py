@@ -66,9 +66,10 @@ def _copy_runtime(folder: Path) -> Path:
 
 
 def _main(bundle: str, asked: str, answered: str, threads: str) -> None:
-    classifier = BundleClassifier(open_bundle(bundle), int(threads))
-    reference = read_reference(classifier.bundle.folder / PARITY_FILE)
-    logits = run_sequences(classifier, reference.sequences)
+    opened = open_bundle(bundle)
+    reference = read_reference(opened.folder / PARITY_FILE)
+    logits = run_sequences(BundleClassifier(opened, int(threads), all_members=True), reference.sequences)
+    classifier = BundleClassifier(opened, int(threads))
     probabilities = classifier.probabilities(json.loads(Path(asked).read_text(encoding="ascii")))
     brought = getattr(classifier.session, "brings", ())
     foreign = [module for module in FOREIGN_MODULES if module in sys.modules and module not in brought]

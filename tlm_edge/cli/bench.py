@@ -224,13 +224,15 @@ def print_records(console: Console, records: Sequence[Record], columns: Sequence
     for group in groups(records):
         content = main_table(group, shown)
         machine = group.records[0].device.machine
-        # Plain rules leave the headings room on a screen of 80 columns.
         title = f"{group_title(group)}\n{machine.cpu}, {machine.system}"
+        # On a narrow screen names are folded, figures never are.
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("model", no_wrap=True)
-        for name in shown:
+        table.add_column("model", overflow="fold")
+        for place, name in enumerate(shown, start=1):
             kind = FIGURE_KINDS[name]
-            table.add_column(kind.short + ("" if kind.unit == "1" else f"\n{kind.unit}"), justify="right")
+            heading = kind.short + ("" if kind.unit == "1" else f"\n{kind.unit}")
+            width = max(len(text) for text in (*heading.splitlines(), *(row[place] for row in content.rows)))
+            table.add_column(heading, justify="right", min_width=width)
         for row in content.rows:
             table.add_row(*row)
         console.print(table)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 #: Name of the pretended device in the client's configuration, and so its destination.
@@ -73,6 +74,11 @@ class Loopback:
         """What clients asked for so far: ``command`` for every connection, ``sftp`` for every file sent."""
         log = self.folder / "asked"
         return log.read_text().split() if log.is_file() else []
+
+    def drop(self) -> None:
+        """Cut every connection, as a cable pulled or a board restarted would."""
+        for child in psutil.Process(self.process.pid).children():
+            child.kill()
 
     def renew_host_key(self) -> None:
         """Give the server another host key."""

@@ -86,9 +86,8 @@ class Agent:
             lock.seek(0)
             held = _json_or_empty(lock.read())
             if held.get("session") != session or time.monotonic() > deadline:
-                raise _RefusedError(
-                    "busy", f"in use by {held.get('owner', 'another session')} since {held.get('since')}"
-                )
+                owner, since = held.get("owner", "another session"), held.get("since", "a moment ago")
+                raise _RefusedError("busy", f"in use by {owner} since {since}: wait until that benchmark is done")
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(held["pid"], signal.SIGTERM)
             time.sleep(0.2)

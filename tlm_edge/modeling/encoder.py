@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tlm_edge.modeling.config import EncoderConfig
 from tlm_edge.modeling.convolution import ConvolutionBlock
+from tlm_edge.modeling.dropout import Dropout, dropout
 
 _tanh_gelu = partial(F.gelu, approximate="tanh")
 #: The activations by transformers' names.
@@ -38,7 +39,7 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = None if config.embedding_size is None else nn.Linear(width, config.hidden_size)
 
     def forward(self, input_ids: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class Layer(nn.Module):
         self.up = nn.Linear(hidden, config.intermediate_size)
         self.down = nn.Linear(config.intermediate_size, hidden)
         self.down_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.attention_dropout = config.attention_probs_dropout_prob
         self.activation = ACTIVATIONS[config.activation]
 
@@ -78,6 +79,9 @@ class Layer(nn.Module):
         query = self._split(self.query(asking))
         if self.training and self.heads * asking.shape[1] <= hidden.shape[2]:
             attended = self._attend_from_few(query, hidden, visible)
+        elif self.training and self.attention_dropout and hidden.device.type == "cpu":
+            scores = query * query.shape[-1] ** -0.5 @ self._split(self.key(hidden)).transpose(2, 3)
+            attended = self._weights(scores, visible) @ self._split(self.value(hidden))
         else:
             attended = F.scaled_dot_product_attention(
                 query,
@@ -101,12 +105,16 @@ class Layer(nn.Module):
         asked = torch.einsum("bhrs,hsi->bhri", query, key).flatten(1, 2)
         scores = (asked @ hidden.transpose(1, 2)).unflatten(1, query.shape[1:3])
         scores = scores + (query * key_bias).sum(dim=-1, keepdim=True)
-        if visible is not None:
-            scores = scores.masked_fill(~visible, float("-inf"))
-        weights = F.dropout(scores.softmax(dim=-1), self.attention_dropout)
+        weights = self._weights(scores, visible)
         pooled = (weights.flatten(1, 2) @ hidden).unflatten(1, query.shape[1:3])
         projected = torch.einsum("bhri,hsi->bhrs", pooled, value)
         return projected + weights.sum(dim=-1, keepdim=True) * value_bias
+
+    def _weights(self, scores: Tensor, visible: Tensor | None) -> Tensor:
+        """Attention weights in training, some of them dropped."""
+        if visible is not None:
+            scores = scores.masked_fill(~visible, float("-inf"))
+        return dropout(scores.softmax(dim=-1), self.attention_dropout)
 
     def _split(self, projected: Tensor) -> Tensor:
         return projected.unflatten(2, (self.heads, -1)).transpose(1, 2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tlm_edge.modeling.config import EncoderConfig
+from tlm_edge.modeling.dropout import Dropout
 from tlm_edge.modeling.encoder import ACTIVATIONS, Encoder, Layer
 from tlm_edge.runtime.errors import UserError
 
@@ -47,7 +48,7 @@ class SequenceClassifier(nn.Module):
         self.encoder = Encoder(config)
         read = config.hidden_size * max(1, len(config.markers))
         self.pooler = nn.Linear(read, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, len(config.labels))
         self.readout_activation = ACTIVATIONS[config.readout_activation]
         initialize(self)

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "training": FOUNDATION | {"data", "modeling", "compile", "loading"},
     "export": FOUNDATION | {"data", "modeling", "compile"},
     "bench": FOUNDATION | {"data", "modeling", "compile", "loading", "export"},
+    "android": FOUNDATION | {"bench"},
     "report": FOUNDATION | {"data", "bench"},
     "doctor": FOUNDATION | {"bench", "export"},
     "quickstart": FOUNDATION | {"loading", "export", "bench", "report"},

@@ -1,0 +1,197 @@
+package org.tlmedge.demo
+
+import android.content.Context
+import android.content.Intent
+import android.os.Bundle
+import android.view.View
+import android.view.ViewGroup.LayoutParams.MATCH_PARENT
+import android.view.ViewGroup.LayoutParams.WRAP_CONTENT
+import android.widget.CheckBox
+import android.widget.HorizontalScrollView
+import android.widget.LinearLayout
+import android.widget.ProgressBar
+import android.widget.RadioButton
+import android.widget.RadioGroup
+import android.widget.TableLayout
+import android.widget.TableRow
+import org.tlmedge.core.Protocol
+
+/** Deep against committee: the measuring protocol on this phone. */
+class ComparePage(context: Context) : Page(context) {
+    private val choices = context.column()
+    private val profiles = RadioGroup(context)
+    private val threads = context.row()
+    private val startButton = context.button(R.string.start) { if (Run.current == null) begin() else Run.current?.benchmark?.stop() }.apply { id = R.id.start }
+    private val bar = ProgressBar(context, null, android.R.attr.progressBarStyleHorizontal)
+    private val status = context.text(Rank.BODY).apply { accessibilityLiveRegion = ACCESSIBILITY_LIVE_REGION_POLITE }
+    private val surroundings = context.text(Rank.SMALL)
+    private val results = context.column()
+    private var models = listOf<Model>()
+
+    init {
+        content.addView(context.text(Rank.BODY, context.getString(R.string.compare_intro)))
+        content.addView(context.card().apply {
+            addView(choices)
+            addView(context.text(Rank.SMALL, context.getString(R.string.profile)))
+            addView(profiles)
+            addView(context.text(Rank.SMALL, context.getString(R.string.threads)))
+            addView(threads)
+        })
+        val names = listOf(R.string.profile_rapid, R.string.profile_quick, R.string.profile_normal)
+        Protocol.PROFILES.forEachIndexed { index, profile ->
+            profiles.addView(RadioButton(context).apply {
+                id = PROFILE_IDS[index]
+                setText(names[index])
+                tag = profile.name
+                minHeight = context.dp(48)
+            })
+        }
+        profiles.check(PROFILE_IDS[0])
+        for (count in listOf(1, 2, 4).filter { it <= Runtime.getRuntime().availableProcessors() || it == 1 }) {
+            threads.addView(CheckBox(context).apply {
+                text = count.toString()
+                tag = count
+                isChecked = count == 1
+                minHeight = context.dp(48)
+                minWidth = context.dp(64)
+            })
+        }
+        listOf(startButton, bar, status, surroundings, results).forEach(content::addView)
+        bar.layoutParams = LinearLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT)
+        showResults()
+    }
+
+    override fun show(models: List<Model>) {
+        val wanted = if (this.models.isEmpty()) null else chosen().map { it.name }
+        this.models = models.filter { it.bundle != null && Library.engine(it.bundle.manifest.target) != null }
+        choices.removeAllViews()
+        for (model in this.models) {
+            choices.addView(CheckBox(context).apply {
+                text = model.name
+                tag = model
+                minHeight = context.dp(48)
+                isChecked = wanted == null && model.shipped || wanted != null && model.name in wanted
+            })
+        }
+    }
+
+    override fun start() {
+        Run.listener = ::showRun
+        showRun()
+        val device = AndroidSurroundings(context)
+        val charge = device.charge()?.let { "$it %" } ?: context.getString(R.string.battery_unknown)
+        val use = context.getString(if (device.conditions().onBattery == false) R.string.charging else R.string.on_battery)
+        surroundings.show(context.getString(R.string.surroundings, charge, use, device.thermalStatus() ?: context.getString(R.string.thermal_unknown)))
+    }
+
+    override fun stop() {
+        Run.listener = null
+    }
+
+    override fun save(state: Bundle) {
+        state.putInt("profile", profiles.checkedRadioButtonId)
+        state.putString("status", status.text.toString())
+    }
+
+    override fun restore(state: Bundle) {
+        profiles.check(state.getInt("profile", PROFILE_IDS[0]))
+        status.show(state.getString("status").orEmpty())
+    }
+
+    private fun chosen(): List<Model> = checked(choices) as List<Model>
+
+    private fun checked(parent: LinearLayout): List<*> = (0 until parent.childCount).map { parent.getChildAt(it) as CheckBox }.filter { it.isChecked }.map { it.tag }
+
+    private fun begin() {
+        val bundles = chosen().mapNotNull { it.bundle }
+        if (bundles.isEmpty()) {
+            status.show(context.getString(R.string.choose_model))
+            return
+        }
+        val profile = profiles.findViewById<View>(profiles.checkedRadioButtonId).tag as String
+        val counts = (checked(threads) as List<Int>).ifEmpty { listOf(1) }
+        worker.release()
+        Run.begin(context, Plan(bundles, profile, counts, seed = 0, command = "the page Compare of the demo app"))
+        showRun()
+    }
+
+    private fun showRun() {
+        val run = Run.current
+        startButton.setText(if (run == null) R.string.start else R.string.stop)
+        bar.visibility = if (run == null) View.GONE else View.VISIBLE
+        if (run != null) {
+            bar.max = run.steps
+            bar.progress = run.done
+            status.show(context.getString(R.string.progress, run.done, run.steps, run.what))
+        } else {
+            Run.message?.let(status::show)
+            showResults()
+        }
+    }
+
+    private fun showResults() {
+        results.removeAllViews()
+        val rows = Benchmark.latest(context).map { Result.of(it) }
+        if (rows.isEmpty()) return
+        val card = context.card()
+        results.addView(card)
+        card.addView(HorizontalScrollView(context).apply { addView(table(rows)) })
+        ratio(rows)?.let { card.addView(context.text(Rank.BODY, it)) }
+        card.addView(Pareto(context, rows), LinearLayout.LayoutParams(MATCH_PARENT, context.dp(220)))
+        rows.flatMap { row -> row.reasons.map { "${row.name}: $it" } }.forEach { card.addView(context.text(Rank.WARNING, context.getString(R.string.provisional, it))) }
+        card.addView(context.text(Rank.SMALL, context.getString(R.string.smoke_test)))
+        card.addView(context.button(R.string.share_record, quiet = true) { share() })
+    }
+
+    private fun table(rows: List<Result>) = TableLayout(context).apply {
+        val header = listOf(R.string.column_model, R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_memory)
+        addView(tableRow(header.map(context::getString), Rank.SMALL))
+        for (row in rows) {
+            val name = row.name + if (row.reasons.isEmpty()) "" else " †"
+            addView(tableRow(listOf(name, row.accuracy?.let(::percent) ?: "–", significant(row.p50), significant(row.p90), significant(row.size)), Rank.BODY))
+        }
+    }
+
+    private fun tableRow(cells: List<String>, rank: Rank) = TableRow(context).apply {
+        cells.forEachIndexed { index, cell ->
+            addView(context.text(rank, cell).apply {
+                setPadding(0, context.dp(4), context.dp(16), context.dp(4))
+                if (index > 0) textAlignment = View.TEXT_ALIGNMENT_VIEW_END
+            })
+        }
+    }
+
+    private fun ratio(rows: List<Result>): String? {
+        if (rows.size < 2) return null
+        val fast = rows.minByOrNull { it.p50 } ?: return null
+        val slow = rows.maxByOrNull { it.p50 } ?: return null
+        return context.getString(R.string.ratio, fast.name, significant(slow.p50 / fast.p50), slow.name)
+    }
+
+    private fun share() {
+        val intent = Intent(Intent.ACTION_SEND).setType("application/json").putExtra(Intent.EXTRA_STREAM, RecordProvider.RECORDS)
+        intent.addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
+        intent.clipData = android.content.ClipData.newRawUri(RecordProvider.NAME, RecordProvider.RECORDS)
+        context.startActivity(Intent.createChooser(intent, null))
+    }
+
+    private companion object {
+        val PROFILE_IDS = listOf(R.id.profile_rapid, R.id.profile_quick, R.id.profile_normal)
+    }
+}
+
+/** What a record says, as the page shows it. */
+class Result(val name: String, val accuracy: Double?, val p50: Double, val p90: Double, val size: Double, val reasons: List<String>) {
+    companion object {
+        fun of(record: Map<*, *>): Result {
+            val figures = record["figures"] as Map<*, *>
+            fun value(name: String) = ((figures[name] as Map<*, *>)["value"] as Number?)?.toDouble()
+            val bundle = record["bundle"] as Map<*, *>
+            val runtime = record["runtime"] as Map<*, *>
+            val reasons = (record["validity"] as Map<*, *>)["reasons"] as List<*>
+            val threads = (runtime["threads"] as Number).toInt()
+            val name = "${bundle["source"]}, ${bundle["target"]}" + if (threads == 1) "" else ", $threads threads"
+            return Result(name, value("accuracy"), value("latency_p50") ?: 0.0, value("latency_p90") ?: 0.0, value("size") ?: 0.0, reasons.map { it as String })
+        }
+    }
+}

@@ -1,0 +1,81 @@
+package org.tlmedge.demo
+
+import android.content.Context
+import android.graphics.Typeface
+import android.util.TypedValue
+import android.view.Gravity
+import android.view.View
+import android.view.ViewGroup.LayoutParams.MATCH_PARENT
+import android.view.ViewGroup.LayoutParams.WRAP_CONTENT
+import android.widget.Button
+import android.widget.LinearLayout
+import android.widget.TextView
+
+/** Density-independent pixels in pixels. */
+fun Context.dp(value: Int): Int = Math.round(value * resources.displayMetrics.density)
+
+/** Texts of the app, by their rank. */
+enum class Rank(val sp: Float, val color: Int, val bold: Boolean = false) {
+    TITLE(22f, R.color.text, true),
+    HEADING(17f, R.color.text, true),
+    ANSWER(20f, R.color.accent, true),
+    BODY(15f, R.color.text),
+    SMALL(13f, R.color.text_muted),
+    WARNING(13f, R.color.warning),
+}
+
+fun Context.text(rank: Rank, content: CharSequence = ""): TextView = TextView(this).apply {
+    setTextSize(TypedValue.COMPLEX_UNIT_SP, rank.sp)
+    setTextColor(context.getColorOf(rank.color))
+    if (rank.bold) typeface = Typeface.DEFAULT_BOLD
+    setPadding(0, dp(2), 0, dp(2))
+    text = content
+    visibility = if (content.isEmpty()) View.GONE else View.VISIBLE
+}
+
+/** Shows [content], or nothing where it is empty. */
+fun TextView.show(content: CharSequence) {
+    if (text.toString() != content.toString()) text = content
+    visibility = if (content.isEmpty()) View.GONE else View.VISIBLE
+}
+
+fun Context.getColorOf(id: Int): Int = resources.getColor(id, theme)
+
+fun Context.column(): LinearLayout = LinearLayout(this).apply { orientation = LinearLayout.VERTICAL }
+
+fun Context.row(): LinearLayout = LinearLayout(this).apply {
+    orientation = LinearLayout.HORIZONTAL
+    gravity = Gravity.CENTER_VERTICAL
+}
+
+/** A column with an outline, as wide as what it is put into. */
+fun Context.card(): LinearLayout = column().apply {
+    setBackgroundResource(R.drawable.card)
+    setPadding(dp(16), dp(12), dp(16), dp(12))
+    layoutParams = LinearLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT).apply { topMargin = dp(12) }
+}
+
+fun Context.button(label: Int, quiet: Boolean = false, onClick: () -> Unit): Button = Button(this).apply {
+    setText(label)
+    isAllCaps = false
+    setBackgroundResource(if (quiet) R.drawable.button_quiet else R.drawable.button)
+    setTextColor(context.getColorOf(if (quiet) R.color.accent else R.color.on_accent))
+    setPadding(dp(20), dp(10), dp(20), dp(10))
+    minHeight = dp(48)
+    stateListAnimator = null
+    setOnClickListener { onClick() }
+    layoutParams = LinearLayout.LayoutParams(WRAP_CONTENT, WRAP_CONTENT).apply {
+        topMargin = dp(8)
+        marginEnd = dp(8)
+    }
+}
+
+/** Three significant digits, for milliseconds and the like. */
+fun significant(value: Double): String = when {
+    value >= 100 -> "%.0f".format(value)
+    value >= 10 -> "%.1f".format(value)
+    value >= 1 -> "%.2f".format(value)
+    else -> "%.3f".format(value)
+}
+
+fun percent(share: Double): String = "%.1f %%".format(100 * share)

@@ -1,0 +1,201 @@
+"""The script build of the app: from sources and parts to a signed APK, without Gradle and Google's servers.
+
+The same bytes come of the same sources, parts and models, up to the signature: see ``unsigned``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlm_edge import __version__
+from tlm_edge.android.compile import ENGINES, Project, cached, compile_core, compile_engine, compile_module
+from tlm_edge.android.elf import LARGE_PAGE, read_elf
+from tlm_edge.android.toolchain import java, run
+from tlm_edge.files import new_file
+from tlm_edge.runtime.bundle import open_bundle
+from tlm_edge.runtime.cache import cache_root
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import MANIFEST_FILE
+from tlm_edge.shipped import evaluation_texts, models_folder
+
+PACKAGE = "org.tlmedge.demo"
+ABIS = ("arm64-v8a", "x86_64")
+#: The shipped bundles in the app: the committee and the deep model that it is compared with.
+MODELS = ("agnews-bert-6/onnx-int8", "agnews-committee/onnx-int8")
+#: The date of everything in the APK: the first that a zip can tell.
+_DATE = (1981, 1, 1, 1, 1, 2)
+#: Never compressed: Android maps it into memory where it lies.
+_STORED = ("resources.arsc",)
+_PASSWORD = "android"
+
+
+@dataclass(frozen=True)
+class Apk:
+    """What was built: engines and ABIs in it, and libraries whose segments can't be loaded on 16 KB pages."""
+
+    file: Path
+    engines: tuple[str, ...]
+    abis: tuple[str, ...]
+    small_pages: tuple[str, ...]
+
+
+def build(project: Project, out: Path, *, engines: Sequence[str] = ENGINES, abis: Sequence[str] = ABIS) -> Apk:
+    """Build, align and sign the app. Raises ``UserError`` if a part or program is missing or a step fails."""
+    for engine in engines:
+        if engine not in ENGINES:
+            raise UserError(f"no engine '{engine}' in the script build: choose {', '.join(ENGINES)}")
+    for abi in abis:
+        if abi not in ("arm64-v8a", "armeabi-v7a", "x86", "x86_64"):
+            raise UserError(f"no ABI '{abi}': choose {', '.join(ABIS)}")
+    with tempfile.TemporaryDirectory(prefix="tlm-edge-apk-") as folder:
+        plain, aligned = Path(folder) / "plain.apk", Path(folder) / "aligned.apk"
+        small = unsigned(project, plain, engines, abis)
+        run("zipalign", "-p", "4", plain, aligned)
+        with new_file(out) as signed:
+            _sign(aligned, signed)
+    return Apk(out, tuple(engines), tuple(abis), small)
+
+
+def unsigned(project: Project, out: Path, engines: Sequence[str], abis: Sequence[str]) -> tuple[str, ...]:
+    """Write the APK as it is before signing; the libraries that need pages smaller than 16 KB."""
+    resources = link_resources(project)
+    entries: dict[str, bytes] = {}
+    with zipfile.ZipFile(resources / "base.apk") as base:
+        entries |= {name: base.read(name) for name in base.namelist()}
+    for dex in sorted(dex_folder(project, engines).glob("*.dex")):
+        entries[dex.name] = dex.read_bytes()
+    core = project.folder / "core/src/main/resources"
+    entries |= {str(file.relative_to(core)): file.read_bytes() for file in core.rglob("*.txt")}
+    entries |= assets()
+    libraries = native_libraries(project, engines, abis)
+    entries |= libraries
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in sorted(entries):
+            info = zipfile.ZipInfo(name, _DATE)
+            info.external_attr = 0o644 << 16
+            info.compress_type = zipfile.ZIP_STORED if name in _STORED else zipfile.ZIP_DEFLATED
+            archive.writestr(info, entries[name], compresslevel=9)
+    return tuple(name for name, content in sorted(libraries.items()) if read_elf(content).alignment < LARGE_PAGE)
+
+
+def link_resources(project: Project) -> Path:
+    """A folder with ``base.apk`` (manifest and resources) and ``R.java``."""
+    main = project.folder / "app/src/main"
+    (platform,) = project.platform
+    versions = catalog(project)
+
+    def link(folder: Path) -> None:
+        manifest = folder / "AndroidManifest.xml"
+        # Gradle takes the package from its own files and refuses it here; aapt2 wants it.
+        content = (main / "AndroidManifest.xml").read_text(encoding="utf-8")
+        manifest.write_text(content.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1), encoding="utf-8")
+        run("aapt2", "compile", "--dir", main / "res", "-o", folder / "res.zip")
+        run(
+            *("aapt2", "link", "-o", folder / "base.apk", "-I", platform, "--manifest", manifest, "--java", folder),
+            *("--min-sdk-version", versions["minSdk"], "--target-sdk-version", versions["targetSdk"]),
+            *("--version-code", str(_version_code(__version__)), "--version-name", __version__),
+            *("--debug-mode", "--auto-add-overlay", folder / "res.zip"),
+        )
+
+    inputs = [main / "AndroidManifest.xml", main / "res", project.folder / "gradle/libs.versions.toml", Path(__file__)]
+    return cached(f"resources-{__version__}", [*inputs, platform], link)
+
+
+def compile_app(project: Project, engines: Sequence[str] = ENGINES) -> list[Path]:
+    """Class files of everything that is ours: core, engines, the app, and ``R``."""
+    r_java = next(link_resources(project).rglob("R.java"))
+
+    def compile_r(folder: Path) -> None:
+        run("javac", "-nowarn", "--release", "8", "-d", folder, r_java)
+
+    core, r_classes = compile_core(project), cached("r", [r_java], compile_r)
+    compiled = [core, *(compile_engine(project, engine, libraries(project, [engine])) for engine in engines)]
+    classpath = [core, r_classes, *project.kotlin_library, *project.platform]
+    app = compile_module(project, "app", [project.folder / "app/src/main/kotlin"], classpath)
+    return [*compiled, r_classes, app]
+
+
+def dex_folder(project: Project, engines: Sequence[str]) -> Path:
+    """A folder with ``classes.dex``: ours, Kotlin's library, and the runtimes' Java side."""
+    classes = compile_app(project, engines)
+    jars = [*project.kotlin_library, *libraries(project, engines)]
+    (dexer,) = project.files("dexer")
+
+    def dex(folder: Path) -> None:
+        files = sorted(file for root in classes for file in root.rglob("*.class"))
+        arguments = ["--release", "--min-api", catalog(project)["minSdk"], "--lib", project.platform[0]]
+        java([dexer], "com.android.tools.r8.D8", *arguments, "--output", folder, *files, *jars, options=("-Xmx1g",))
+
+    return cached("dex", [*classes, *jars, dexer], dex)
+
+
+def libraries(project: Project, engines: Sequence[str]) -> list[Path]:
+    """The Java side of the engines' runtimes: ``classes.jar`` of each AAR."""
+    jars = []
+    for archive in (file for engine in engines for file in project.files(engine)):
+
+        def unpack(folder: Path, archive: Path = archive) -> None:
+            with zipfile.ZipFile(archive) as aar:
+                (folder / "classes.jar").write_bytes(aar.read("classes.jar"))
+
+        jars.append(cached(archive.stem, [archive], unpack) / "classes.jar")
+    return jars
+
+
+def native_libraries(project: Project, engines: Sequence[str], abis: Sequence[str]) -> dict[str, bytes]:
+    """The runtimes' native libraries for ``abis``, by their name in the APK."""
+    found = {}
+    for archive in (file for engine in engines for file in project.files(engine)):
+        with zipfile.ZipFile(archive) as aar:
+            for name in aar.namelist():
+                _, _, rest = name.partition("jni/")
+                if rest.endswith(".so") and rest.split("/")[0] in abis:
+                    found[f"lib/{rest}"] = aar.read(name)
+    return found
+
+
+def assets() -> dict[str, bytes]:
+    """The shipped bundles and evaluation texts, by their name in the APK."""
+    found = {"assets/evaluation/agnews.jsonl": evaluation_texts("agnews").read_bytes()}
+    for name in MODELS:
+        bundle = open_bundle(models_folder() / name)
+        for file in (MANIFEST_FILE, *bundle.manifest.files):
+            found[f"assets/models/{bundle.manifest.name}/{file}"] = (bundle.folder / file).read_bytes()
+    return found
+
+
+def catalog(project: Project) -> dict[str, str]:
+    """The versions of ``gradle/libs.versions.toml``."""
+    content = tomllib.loads((project.folder / "gradle/libs.versions.toml").read_text(encoding="utf-8"))
+    versions: dict[str, str] = content["versions"]
+    return versions
+
+
+def _version_code(version: str) -> int:
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    return major * 10_000 + minor * 100 + patch
+
+
+def _sign(source: Path, out: Path) -> None:
+    key = cache_root() / "android" / "debug.keystore"
+    if not key.is_file():
+        with tempfile.TemporaryDirectory(prefix="tlm-edge-key-") as folder:
+            made = Path(folder) / key.name
+            run(
+                *("keytool", "-genkeypair", "-keystore", made, "-storepass", _PASSWORD, "-keypass", _PASSWORD),
+                *("-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000"),
+                *("-dname", "CN=tlm-edge debug key of this machine"),
+            )
+            with new_file(key) as temporary:
+                shutil.move(made, temporary)
+    run(
+        *("apksigner", "sign", "--ks", key, "--ks-pass", f"pass:{_PASSWORD}", "--min-sdk-version", "24"),
+        *("--v1-signing-enabled", "false", "--v2-signing-enabled", "true", "--v3-signing-enabled", "true"),
+        *("--in", source, "--out", out),
+    )

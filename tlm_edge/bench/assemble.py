@@ -58,9 +58,13 @@ def assemble(
         texts = texts.sample(profile.emulated_texts, plan.seed)
     else:
         outcomes, emulation = [by_round[number]["outcome"] for number in sorted(by_round)], None
-    labelling = _labelling(next((line for line in own if line["kind"] in ("labels", "count")), None), bundle, texts)
+    labelled = next((line for line in own if line["kind"] in ("labels", "count")), None)
+    labelling = _labelling(labelled, bundle, texts)
     tokens = np.array(outcomes[0]["tokens"])
     figures = _accuracy_figures(labelling, texts, "measured" if emulation is None else "emulated")
+    if labelled is not None and "members_used" in labelled["outcome"]:
+        provenance: Provenance = "measured" if emulation is None else "emulated"
+        figures["members"] = figure("members", float(np.mean(labelled["outcome"]["members_used"])), provenance)
     figures |= _timed_figures(blocks) if emulation is None else emulated_figures(emulation)
     figures |= _size_figures(bundle) | {"energy": figure("energy", None, note="no meter was given")}
     return Record(
@@ -166,13 +170,14 @@ def _timed_figures(blocks: Sequence[Block]) -> dict[str, Figure]:
         "peak_rss": max(peaks, default=None),
         "rise_rss": max(rises, default=None),
     }
-    return {name: figure(name, value) for name, value in values.items()}
+    instructions = figure("instructions", None, note="counted on emulated devices only")
+    return {name: figure(name, value) for name, value in values.items()} | {"instructions": instructions}
 
 
 def _size_figures(bundle: Bundle) -> dict[str, Figure]:
     files = bundle.manifest.files
     sizes = sum(record.bytes for record in files.values()) + (bundle.folder / MANIFEST_FILE).stat().st_size
-    model = files[bundle.manifest.model_file].bytes
+    model = sum(files[name].bytes for name in bundle.manifest.model_files)
     return {"size": figure("size", sizes / 1e6), "model_size": figure("model_size", model / 1e6)}
 
 

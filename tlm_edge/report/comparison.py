@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from tlm_edge.bench.record import Record
+from tlm_edge.bench.record import Emulation, Record
 from tlm_edge.bench.statistics import Interval, accuracy_difference, ratio_interval
 
 Role = Literal["deep", "shallow", "committee"]
@@ -18,11 +18,15 @@ Part = Literal["latency", "model"]
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times longer ``slow`` takes than ``fast``; bounds are null where the runs weren't interleaved."""
+    """How many times longer ``slow`` takes than ``fast``; bounds are null where the runs weren't interleaved.
+
+    They are those of a confidence interval, or, of an ``estimated`` ratio, of the estimate's band.
+    """
 
     value: float
     low: float | None
     high: float | None
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,11 +143,29 @@ def block_medians(record: Record, part: Part) -> dict[int, float]:
 
 
 def total_samples(record: Record) -> np.ndarray:
-    """All samples of tokenization and model together, in milliseconds, float64 (n,)."""
+    """All samples of tokenization and model together, in milliseconds, float64 (n,).
+
+    Of an emulated device the estimates, one for every text whose instructions were counted.
+    """
+    if record.emulation is not None:
+        return _estimates(record.emulation, "latency")
     return np.concatenate([np.add(block.tokenize_us, block.model_us) for block in record.blocks]) / 1e3
 
 
+def _estimates(emulation: Emulation, part: Part) -> np.ndarray:
+    tokenize = 0.0 if part == "model" else 1.0
+    return np.array([tokenize * text.tokenize_us + text.model_us for text in emulation.counted]) / 1e3
+
+
+def _estimated_ratio(slow: Emulation, fast: Emulation, part: Part) -> Ratio:
+    value = float(np.median(_estimates(slow, part)) / np.median(_estimates(fast, part)))
+    low, high = slow.ratio_band
+    return Ratio(value, value * low, value * high, estimated=True)
+
+
 def _ratio(slow: Record, fast: Record, part: Part) -> Ratio:
+    if slow.emulation is not None and fast.emulation is not None:
+        return _estimated_ratio(slow.emulation, fast.emulation, part)
     one, other = block_medians(slow, part), block_medians(fast, part)
     if slow.session.id == fast.session.id:
         rounds = sorted(set(one) & set(other))

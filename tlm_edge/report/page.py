@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from tlm_edge.bench.figures import FIGURE_KINDS, PROVENANCE_MEANINGS
-from tlm_edge.bench.record import Record
+from tlm_edge.bench.figures import FIGURE_KINDS
+from tlm_edge.bench.record import Block, Record
 from tlm_edge.report.comparison import Comparison, Group, groups, headline_pair, role, total_samples
 from tlm_edge.report.plots import MARKERS, OTHER_MARKER, PAGE, SIGNS, as_svg, distribution, pareto, series_of
-from tlm_edge.report.tables import group_title, main_table, ratio_table
+from tlm_edge.report.tables import group_note, group_title, main_table, ratio_table
 from tlm_edge.report.words import (
     MISSING,
     accuracy_finding,
     model_name,
     number,
+    provenance_lines,
     provenance_mark,
-    provenances,
     shown,
     speed_finding,
     times,
+    told,
 )
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -40,7 +41,7 @@ class _Detail:
     role: str
     series: int
     samples: int
-    seconds: float
+    seconds: float | None
     plot: str
     figures: list[dict[str, str]]
     facts: list[tuple[str, str]]
@@ -56,9 +57,10 @@ def page(records: Sequence[Record]) -> str:
     html: str = template.render(
         title=_title(records),
         sections=sections,
-        provenances=[(name, PROVENANCE_MEANINGS[name]) for name in PROVENANCE_MEANINGS if name in provenances(records)],
+        provenances=[tuple(line.split(": ", 1)) for line in provenance_lines(records)],
         smoke_test=any(record.labelling is not None and record.labelling.smoke_test for record in records),
         commands=list(dict.fromkeys(record.session.command for record in records)),
+        emulated_sessions={record.session.id for record in records if record.emulation is not None},
         sessions=list({record.session.id: record.session for record in records}.values()),
         texts=records[0].texts,
         version=records[0].tlm_edge_version,
@@ -94,6 +96,8 @@ def _section(group: Group, index: int) -> dict[str, Any]:
             for precision in dict.fromkeys(record.bundle.precision for record in group.records)
         ],
         "interval": _accuracy_halfwidth(group),
+        "note": group_note(group),
+        "emulated": group.transport == "emulated",
     }
 
 
@@ -103,7 +107,7 @@ def _hero(pair: Comparison, series: dict[str, int]) -> dict[str, Any]:
     sides = [
         {
             "name": model_name(record),
-            "latency": shown(record, "latency_p50"),
+            "latency": told(record, "latency_p50"),
             "accuracy": shown(record, "accuracy"),
             "share": max(0.6, 100 * (record.figures["latency_p50"].value or 0.0) / longest),
             "series": series[record.bundle.source],
@@ -111,7 +115,7 @@ def _hero(pair: Comparison, series: dict[str, int]) -> dict[str, Any]:
         for record in (pair.slow, pair.fast)
     ]
     return {
-        "times": times(pair.latency.value),
+        "times": ("~" if pair.latency.estimated else "") + times(pair.latency.value),
         "speed": speed_finding(pair),
         "accuracy": accuracy_finding(pair),
         "valid": pair.slow.validity.valid and pair.fast.validity.valid,
@@ -149,6 +153,12 @@ def _environment(group: Group) -> list[tuple[str, str]]:
         ("memory", memory),
         ("system", f"{machine.system}, {machine.kernel}, {machine.architecture}"),
         ("python", machine.python),
+        *(_conditions(blocks) if blocks else []),
+    ]
+
+
+def _conditions(blocks: Sequence[Block]) -> list[tuple[str, str]]:
+    return [
         ("governor", blocks[0].before.governor or "not told"),
         ("clock", _range([block.after.clock_mhz for block in blocks], "MHz")),
         ("temperature", _range([block.after.temperature_c for block in blocks], "°C")),
@@ -193,7 +203,12 @@ def _detail(record: Record, group: Group, index: int) -> _Detail:
         ("runtime", f"{record.runtime.name} {record.runtime.version}, {record.runtime.provider}"),
         ("threads", str(record.runtime.threads)),
         ("texts", f"{texts.timed} of {texts.data}, tokens: median {texts.tokens_p50:g}, longest {texts.tokens_max}"),
-        ("rounds", f"{len(record.blocks)}, round medians {_round_range(record)} ms"),
+        ("rounds", f"{len(record.blocks)}, round medians {_round_range(record)} ms")
+        if record.emulation is None
+        else (
+            "emulated",
+            f"{record.emulation.processor} by {record.emulation.emulator}, at {record.emulation.mhz} MHz",
+        ),
     ]
     return _Detail(
         record=record,
@@ -201,7 +216,7 @@ def _detail(record: Record, group: Group, index: int) -> _Detail:
         role=role(record),
         series=series_of(group.records)[record.bundle.source],
         samples=samples.size,
-        seconds=sum(block.wall_seconds for block in record.blocks),
+        seconds=None if record.emulation is not None else sum(block.wall_seconds for block in record.blocks),
         plot=plot,
         figures=figures,
         facts=facts,

@@ -7,16 +7,16 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tlm_edge.bench.figures import FIGURE_KINDS, PROVENANCE_MEANINGS
+from tlm_edge.bench.figures import FIGURE_KINDS
 from tlm_edge.bench.record import Record
-from tlm_edge.report.comparison import Group, against_slowest, groups, headline_pair
+from tlm_edge.report.comparison import Group, against_slowest, groups, headline_pair, total_samples
 from tlm_edge.report.words import (
     MISSING,
     column_title,
     finding,
     model_name,
+    provenance_lines,
     provenance_mark,
-    provenances,
     short_bounds,
     short_points,
     shown,
@@ -33,7 +33,10 @@ COLUMNS = (
     "peak_rss",
     "rise_rss",
     "size",
+    "instructions",
 )
+#: Shown only where a device was emulated.
+EMULATED_COLUMNS = ("instructions",)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Table:
 def main_table(group: Group, columns: Sequence[str] = COLUMNS) -> Table:
     """One row a record, one column a figure; figures that weren't measured carry a mark, dubious records a dagger."""
     rows = []
+    columns = [column for column in columns if column not in EMULATED_COLUMNS or _occurs(group, column)]
     for record in group.records:
         name = model_name(record) + ("" if record.validity.valid else "\N{NO-BREAK SPACE}†")
         rows.append((name, *(shown(record, column) + _mark(record, column) for column in columns)))
@@ -60,7 +64,8 @@ def ratio_table(group: Group) -> Table:
     for one in against_slowest(group):
         slowest = model_name(one.slow)
         rows.append((model_name(one.fast), short_bounds(one.latency), short_bounds(one.model), short_points(one)))
-    heading = (f"against {slowest}", "speed (95 % CI)", "model alone (95 % CI)", "accuracy, points (95 % CI)")
+    bounds = "estimated, band" if any(one.latency.estimated for one in against_slowest(group)) else "95 % CI"
+    heading = (f"against {slowest}", f"speed ({bounds})", f"model alone ({bounds})", "accuracy, points (95 % CI)")
     return Table(heading, tuple(rows))
 
 
@@ -69,6 +74,18 @@ def group_title(group: Group) -> str:
     threads = f"{group.threads} thread" + ("s" if group.threads != 1 else "")
     runtimes = dict.fromkeys(f"{record.runtime.name} {record.runtime.version}" for record in group.records)
     return f"{group.device}: {group.records[0].device.machine.cpu}, {threads}, {', '.join(runtimes)}"
+
+
+def group_note(group: Group) -> str:
+    """What has to be known of an emulated group's figures, in a sentence without its full stop; else empty."""
+    emulations = [record.emulation for record in group.records if record.emulation is not None]
+    if not emulations:
+        return ""
+    (low, high), (ratio_low, ratio_high) = emulations[0].band, emulations[0].ratio_band
+    return (
+        f"Emulated, not measured: the device's latency lies within {low:.2f} to {high:.2f} times the estimate (~)"
+        f", a ratio of two models within {ratio_low:.2f} to {ratio_high:.2f} times"
+    )
 
 
 def as_markdown(records: Sequence[Record]) -> str:
@@ -93,8 +110,9 @@ def as_markdown(records: Sequence[Record]) -> str:
                 [] if record.validity.valid else [f"- † {model_name(record)}: {'; '.join(record.validity.reasons)}"]
             )
         lines += [""] if any(not record.validity.valid for record in group.records) else []
+        lines += [f"{note}.", ""] if (note := group_note(group)) else []
     lines += ["## Provenance", ""]
-    lines += [f"- {name}: {PROVENANCE_MEANINGS[name]}" for name in PROVENANCE_MEANINGS if name in provenances(records)]
+    lines += [f"- {line}" for line in provenance_lines(records)]
     lines += ["", "## Reproduce", "", "```", *dict.fromkeys(record.session.command for record in records), "```", ""]
     return "\n".join(lines)
 
@@ -111,7 +129,7 @@ def as_csv(records: Sequence[Record]) -> str:
         row: list[object] = [record.id, record.device.name, record.device.transport, record.device.machine.cpu]
         row += [record.runtime.name, record.runtime.version, record.runtime.threads, record.bundle.source]
         row += [record.bundle.target, record.bundle.precision, record.bundle.members, record.bundle.parameters]
-        row += [record.texts.data, record.session.profile, sum(len(block.model_us) for block in record.blocks)]
+        row += [record.texts.data, record.session.profile, total_samples(record).size]
         row += [record.validity.valid, "; ".join(record.validity.reasons)]
         for name in FIGURE_KINDS:
             figure = record.figures.get(name)
@@ -127,6 +145,10 @@ def _markdown_table(table: Table) -> str:
 
     alignment = "|---|" + "---:|" * (len(table.heading) - 1)
     return "\n".join([line(table.heading), alignment, *(line(row) for row in table.rows)])
+
+
+def _occurs(group: Group, column: str) -> bool:
+    return any((figure := record.figures.get(column)) and figure.value is not None for record in group.records)
 
 
 def _mark(record: Record, column: str) -> str:

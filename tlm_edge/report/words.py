@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tlm_edge.bench.figures import FIGURE_KINDS, Figure
+from tlm_edge.bench.figures import FIGURE_KINDS, PROVENANCE_MEANINGS, Figure
 from tlm_edge.bench.record import Record
 from tlm_edge.report.comparison import Comparison, Ratio
 
 MISSING = "–"
+#: What stands behind a figure that wasn't measured.
+_MARKS = {"emulated": "ᵉ", "emulated-corrected": "ᶜ", "estimated": "~"}
 
 
 def number(value: float) -> str:
@@ -28,6 +30,12 @@ def shown(record: Record, name: str) -> str:
     if FIGURE_KINDS[name].unit == "1":
         return f"{figure.value:.3f}"
     return number(figure.value)
+
+
+def told(record: Record, name: str) -> str:
+    """The figure as ``shown``, with a ``~`` before it where it is an estimate."""
+    figure = record.figures.get(name)
+    return ("~" if figure is not None and figure.provenance == "estimated" else "") + shown(record, name)
 
 
 def column_title(name: str) -> str:
@@ -52,10 +60,11 @@ def short_names(records: Sequence[Record]) -> dict[str, str]:
 
 
 def bounds(ratio: Ratio) -> str:
-    """``13.2× (95 % CI 12.8–13.6)``, or that the runs weren't interleaved."""
+    """``13.2× (95 % CI 12.8–13.6)``, ``13.2× (estimated, 10.6–16.5)``, or that the runs weren't interleaved."""
     if ratio.low is None or ratio.high is None:
         return f"{times(ratio.value)} (not interleaved, no interval)"
-    return f"{times(ratio.value)} (95 % CI {_plain(ratio.low)}–{_plain(ratio.high)})"
+    what = "estimated," if ratio.estimated else "95 % CI"
+    return f"{times(ratio.value)} ({what} {_plain(ratio.low)}–{_plain(ratio.high)})"
 
 
 def times(value: float) -> str:
@@ -65,7 +74,8 @@ def times(value: float) -> str:
 
 def short_bounds(ratio: Ratio) -> str:
     """``13.2× (12.8–13.6)``: for a column that says what the bounds are."""
-    return bounds(ratio).replace("95 % CI ", "").replace("not interleaved, no interval", "no interval")
+    shorter = bounds(ratio).replace("95 % CI ", "").replace("estimated, ", "")
+    return shorter.replace("not interleaved, no interval", "no interval")
 
 
 def points(comparison: Comparison) -> str:
@@ -92,7 +102,7 @@ def speed_finding(comparison: Comparison) -> str:
     """A sentence that says who is faster, and by how much."""
     slow, fast, ratio = comparison.slow, comparison.fast, comparison.latency
     names = (model_name(fast), model_name(slow))
-    medians = f"{shown(fast, 'latency_p50')} ms against {shown(slow, 'latency_p50')} ms a text at the median"
+    medians = f"{told(fast, 'latency_p50')} ms against {told(slow, 'latency_p50')} ms a text at the median"
     if ratio.low is not None and ratio.low <= 1.0:
         return f"{names[0]} and {names[1]} can't be told apart in speed: {medians}, a ratio of {bounds(ratio)}."
     return f"{names[0]} is {bounds(ratio)} as fast as {names[1]}: {medians}."
@@ -120,9 +130,16 @@ def provenances(records: Sequence[Record]) -> list[str]:
     return [provenance for provenance in order if provenance in found]
 
 
+def provenance_lines(records: Sequence[Record]) -> list[str]:
+    """Every provenance that occurs, with its mark and what it promises."""
+    marks = {"measured": "no mark", **_MARKS}
+    found = provenances(records)
+    return [f"{name} ({marks[name]}): {meaning}" for name, meaning in PROVENANCE_MEANINGS.items() if name in found]
+
+
 def provenance_mark(figure: Figure) -> str:
     """What stands behind a figure that wasn't measured: nothing, ``e``, ``c`` or ``~``."""
-    return {"emulated": "ᵉ", "emulated-corrected": "ᶜ", "estimated": "~"}.get(figure.provenance or "", "")
+    return _MARKS.get(figure.provenance or "", "")
 
 
 def _plain(value: float) -> str:

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).resolve().parent / "results"
-_PACKAGES = ("tlm-edge", "torch", "transformers", "scikit-learn", "onnxruntime", "tokenizers", "numpy")
+_PACKAGES = (
+    *("tlm-edge", "torch", "transformers", "scikit-learn", "onnxruntime", "ai-edge-litert", "executorch"),
+    *("litert-torch", "optimum-onnx", "tokenizers", "numpy"),
+)
 
 
 def data_folder() -> Path:
@@ -49,7 +52,11 @@ def interval(samples: np.ndarray) -> dict[str, float]:
 
 def write_result(name: str, content: dict[str, Any]) -> None:
     """Keep a result as ``benchmarks/results/NAME.json`` with the command that made it and the day."""
-    command = ["python", "benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]
+    arguments = sys.argv[1:]
+    if "--work" in arguments:  # a folder of this machine, which changes no figure
+        place = arguments.index("--work")
+        arguments = arguments[:place] + arguments[place + 2 :]
+    command = ["python", "benchmarks/" + Path(sys.argv[0]).name, *arguments]
     content = {"command": " ".join(command), "date": datetime.date.today().isoformat()} | content
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"

@@ -61,6 +61,7 @@ def test_all_members_together_vote_as_the_one_file_does(cascaded: Path, bundle: 
 def test_the_benchmark_runs_it(bundle: Path) -> None:
     outcome = work(Job("labels", str(bundle), tuple(TEXTS[:5]), 1))
     assert len(outcome["labels"]) == 5 and set(outcome["labels"]) <= set(range(len(LABELS)))
+    assert len(outcome["members_used"]) == 5 and set(outcome["members_used"]) <= {1, 2}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,8 @@ MANIFEST = {
         "source_accuracy": 0.9,
         "allowed_drop": 0.01,
     },
+    "member_files": [],
+    "cascade": None,
 }
 
 
@@ -117,6 +119,7 @@ def test_parser_and_schema_refuse_the_same(data):
         # Which files must be there depends on other keys: a schema can't say it, the parser can.
         content |= {"model_file": "model.onnx"} if isinstance(content.get("model_file"), str) else {}
         content |= {"tokenizer_file": "tokenizer.json"} if isinstance(content.get("tokenizer_file"), str) else {}
+        content |= {"member_files": []} if content.get("member_files") == ["text"] else {}
         assert refuses_parser(content) == refuses_schema(content)
     else:
         assert refuses_parser(content)

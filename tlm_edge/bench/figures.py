@@ -54,6 +54,9 @@ FIGURE_KINDS: dict[str, FigureKind] = {
         "share of the evaluation texts that get the label PyTorch gives for the source checkpoint",
         "agrees",
     ),
+    "members": FigureKind(
+        "members asked", "1", "members of the cascade that an evaluation text asks on average", "members"
+    ),
     "latency_p50": FigureKind(
         "latency p50", "ms", "median time from text to probabilities, tokenization included", "p50"
     ),

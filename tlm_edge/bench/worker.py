@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,9 +31,9 @@ from tlm_edge.bench.machine import (
 )
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
+from tlm_edge.runtime.cascade import Votes
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import JsonShapeError, from_json
-from tlm_edge.runtime.vote import softmax
 
 #: The kinds of marks: a region begins, it ends, the memory is to be noted.
 BEGIN, END, MEMORY = 1, 2, 3
@@ -77,8 +77,13 @@ def work(job: Job) -> dict[str, Any]:
 
 def _label(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
     """Every text's label, text by text and at its own length, as they are timed."""
-    labels = [int(_probabilities(classifier, classifier.encoder.token_ids([text])).argmax()) for text in job.texts]
-    return {"labels": labels}
+    return _answers([classifier.vote(classifier.encoder.token_ids([text])) for text in job.texts])
+
+
+def _answers(votes: Sequence[Votes]) -> dict[str, Any]:
+    """The label of each vote on one text, and of a cascade how many members it asked."""
+    used = [int(vote.members_used[0]) for vote in votes if vote.members_used is not None]
+    return {"labels": [int(vote.probabilities.argmax()) for vote in votes]} | ({"members_used": used} if used else {})
 
 
 def _count(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
@@ -87,8 +92,8 @@ def _count(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
     The others are labelled before, or else the same ones: buffers and caches are to be as they are after many texts.
     """
     marked, others = job.texts[: job.counted], job.texts[job.counted :]
-    rest = _label(classifier, dataclasses.replace(job, texts=others or marked))["labels"] if job.texts else []
-    labels = []
+    rest = [classifier.vote(classifier.encoder.token_ids([text])) for text in others or marked]
+    votes = []
     # Collections would fall on one text or another.
     gc.disable()
     for text in marked:
@@ -96,12 +101,12 @@ def _count(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
         token_ids = classifier.encoder.token_ids([text])
         mark(END)
         mark(BEGIN)
-        probabilities = _probabilities(classifier, token_ids)
+        vote = classifier.vote(token_ids)
         mark(END)
-        labels.append(int(probabilities.argmax()))
+        votes.append(vote)
     gc.enable()
     tokens = [len(ids) for ids in classifier.encoder.token_ids(marked)]
-    return {"labels": labels + rest if others else labels, "tokens": tokens}
+    return _answers(votes + rest if others else votes) | {"tokens": tokens}
 
 
 def mark(kind: int) -> None:
@@ -142,7 +147,7 @@ def _timed_pass(classifier: BundleClassifier, texts: tuple[str, ...]) -> np.ndar
         start = time.perf_counter_ns()
         token_ids = classifier.encoder.token_ids([text])
         tokenized = time.perf_counter_ns()
-        _probabilities(classifier, token_ids)
+        classifier.vote(token_ids)
         samples[index] = tokenized - start, time.perf_counter_ns() - tokenized
     return samples
 
@@ -155,11 +160,6 @@ def _repeat(run: Callable[[], np.ndarray], inferences: int, seconds: float) -> l
         passes.append(run())
         done += len(passes[-1])
     return passes
-
-
-def _probabilities(classifier: BundleClassifier, token_ids: list[list[int]]) -> np.ndarray:
-    outputs = classifier.outputs(token_ids)
-    return outputs["probabilities"] if "probabilities" in outputs else softmax(outputs["logits"])
 
 
 def main(arguments: list[str]) -> int:

@@ -58,7 +58,8 @@ def inspect_bundle(bundle: Bundle) -> Contents:
         total_bytes=total,
         archive_bytes=bundle.archive.stat().st_size if bundle.archive else None,
         parameters=manifest.source.parameters,
-        bytes_per_parameter=manifest.files[manifest.model_file].bytes / max(manifest.source.parameters, 1),
+        bytes_per_parameter=sum(manifest.files[name].bytes for name in manifest.model_files)
+        / max(manifest.source.parameters, 1),
         inputs=manifest.inputs,
         outputs=manifest.outputs,
     )

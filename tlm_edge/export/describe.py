@@ -21,7 +21,7 @@ def describe_export(bundle: Bundle) -> str:
     """A few lines: what was made, how large it is, what was measured on it, and what to do next."""
     manifest = bundle.manifest
     size = _bytes(bundle)
-    files = manifest.member_files or (manifest.model_file,)
+    files = manifest.model_files
     model = sum(manifest.files[name].bytes for name in files)
     named = files[0] if len(files) == 1 else f"{files[0]} … {files[-1]}"
     members = f"{manifest.source.members} members, " if manifest.source.members > 1 else ""

@@ -116,6 +116,11 @@ class Manifest:
     member_files: tuple[str, ...] = ()
     cascade: Cascade | None = None
 
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """The files that the runtime loads: one, or one a member."""
+        return self.member_files or (self.model_file,)
+
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON object, in the order of the fields."""
         content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))

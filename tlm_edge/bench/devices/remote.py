@@ -200,7 +200,7 @@ class RemoteDevice:
             )
 
     def _require_memory(self, bundle: Bundle) -> None:
-        model = bundle.model_file.stat().st_size
+        model = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.model_files)
         wanted = _SPARE_MEMORY + _MEMORY_OF_MODEL * model
         available = self.state.conditions.available_memory_mb
         limits = [] if available is None else [int(available * 1e6)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Protocol, cast
-
-import numpy as np
+from typing import cast
 
 from tlm_edge.runtime.bundle import Bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import TensorSpec
+from tlm_edge.runtime.session import Session
 from tlm_edge.runtime.staged import StagedSession
 
 #: target → module and class, imported only when a bundle asks for it.
@@ -18,26 +16,6 @@ _SESSIONS: dict[str, tuple[str, str]] = {
     "tflite": ("tlm_edge.runtime.tflite", "TfliteSession"),
     "executorch": ("tlm_edge.runtime.executorch", "ExecutorchSession"),
 }
-
-
-class Session(Protocol):
-    """A loaded model file."""
-
-    runtime: str
-    version: str
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
-        """Outputs by name for ``input_ids`` and ``attention_mask``, both int64 (batch, length).
-
-        A model of one member gives ``logits`` (batch, labels); a committee ``probabilities`` (batch, labels) and
-        ``member_logits`` (batch, members, labels), or with a cascade ``members_used`` (batch,) instead of these.
-        """
-
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The inputs that the file declares."""
-
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The outputs that the file declares."""
 
 
 def open_session(bundle: Bundle, threads: int | None = None, *, all_members: bool = False) -> Session:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tlm_edge.runtime.cascade import Cascade, vote_in_turn
 from tlm_edge.runtime.manifest import TensorSpec
+from tlm_edge.runtime.session import Session
 from tlm_edge.runtime.vote import soft_vote
-
-if TYPE_CHECKING:
-    from tlm_edge.runtime.sessions import Session
 
 
 class StagedSession:

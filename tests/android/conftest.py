@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.android.vectors import write_vectors
-from tlm_edge.android.compile import Project, compile_core, compile_engine, compile_module, open_project
+from tlm_edge.android.build import PACKAGE, assets, compile_app, link_resources
+from tlm_edge.android.compile import Project, cached, compile_core, compile_engine, compile_module, open_project
 from tlm_edge.android.parts import missing
-from tlm_edge.android.toolchain import missing_programs
+from tlm_edge.android.toolchain import missing_programs, run
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +41,33 @@ def desktop(project: Project) -> list[Path]:
     classpath = [*modules, *project.kotlin_library, *library, *project.files("junit")]
     sources = [project.folder / module / "src/test/kotlin" for module in ("core", "engines/onnx")]
     return [compile_module(project, "desktop-tests", sources, classpath), *classpath]
+
+
+@pytest.fixture(scope="session")
+def screens(project: Project, desktop: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Class path of the app's activities under Robolectric, with the desktop's ONNX Runtime, and of their tests."""
+    platform, robolectric = project.platform, project.files("robolectric")
+    _, core, onnx, *library = desktop
+    stand_ins = project.folder / "app/src/testStandIns/java"
+
+    def compile_stand_ins(folder: Path) -> None:
+        run("javac", "-nowarn", "-cp", str(platform[0]), "-d", folder, *sorted(stand_ins.rglob("*.java")))
+
+    monitor = cached("stand-ins", [stand_ins], compile_stand_ins)
+    *_, r_classes, app = compile_app(project, ())
+    classpath = [core, onnx, r_classes, app, monitor, *library, *robolectric]
+    tests = compile_module(project, "app-tests", [project.folder / "app/src/test/kotlin"], [*classpath, *platform])
+    # What the Android Gradle plugin would tell Robolectric.
+    told = tmp_path_factory.mktemp("config")
+    for name, content in assets().items():
+        (told / name).parent.mkdir(parents=True, exist_ok=True)
+        (told / name).write_bytes(content)
+    resources = link_resources(project)
+    config = told / "com/android/tools/test_config.properties"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        f"android_merged_manifest={resources}/AndroidManifest.xml\nandroid_resource_apk={resources}/base.apk\n"
+        f"android_merged_assets={told}/assets\nandroid_custom_package={PACKAGE}\n",
+        encoding="utf-8",
+    )
+    return [told, tests, *classpath, *platform]

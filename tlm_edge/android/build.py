@@ -129,7 +129,13 @@ def dex_folder(project: Project, engines: Sequence[str]) -> Path:
 
     def dex(folder: Path) -> None:
         files = sorted(file for root in classes for file in root.rglob("*.class"))
-        arguments = ["--release", "--min-api", catalog(project)["minSdk"], "--lib", project.platform[0]]
+        arguments: list[str | Path] = [
+            "--release",
+            "--min-api",
+            catalog(project)["minSdk"],
+            "--lib",
+            project.platform[0],
+        ]
         java([dexer], "com.android.tools.r8.D8", *arguments, "--output", folder, *files, *jars, options=("-Xmx1g",))
 
     return cached("dex", [*classes, *jars, dexer], dex)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tlm_edge import __version__
-from tlm_edge.cli import committee, data, devices, tokenizer
+from tlm_edge.cli import android, committee, data, devices, tokenizer
 from tlm_edge.cli.bench import bench
 from tlm_edge.cli.doctor import doctor
 from tlm_edge.cli.evaluate import evaluate
@@ -51,6 +51,7 @@ app.command()(inspect)
 app.command()(bench)
 app.command()(report)
 app.add_typer(devices.app, name="devices")
+app.add_typer(android.app, name="android")
 app.command()(doctor)
 
 

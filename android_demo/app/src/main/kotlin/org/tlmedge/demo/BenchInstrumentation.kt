@@ -10,7 +10,7 @@ import org.tlmedge.core.UserError
 /**
  * The benchmark without screens, for `tlm-edge android bench`.
  *
- * Arguments: `bundles` (folders, separated by commas; the shipped models if there are none), `profile`, `threads` (separated
+ * Arguments: `bundles` (folders of `files/bench`, separated by commas; the shipped models if there are none), `profile`, `threads` (separated
  * by commas), `seed`, `command`. The records go to `files/records/bench.json`; the result tells `tlm_records`, that file, or
  * `tlm_error`.
  */
@@ -55,11 +55,16 @@ class BenchInstrumentation : Instrumentation() {
 
     private fun bundles(): List<org.tlmedge.core.Bundle> {
         val named = given.getString("bundles").orEmpty().split(',').filter { it.isNotEmpty() }
-        if (named.isNotEmpty()) return named.map { org.tlmedge.core.Bundle.open(File(it)) }
+        if (named.any { !NAME.matches(it) }) throw UserError("bundles: names of folders separated by commas expected")
+        if (named.isNotEmpty()) return named.map { org.tlmedge.core.Bundle.open(File(targetContext.filesDir, "bench/$it")) }
         return Library(targetContext).models().filter { it.shipped }.map { it.bundle ?: throw UserError(it.problem.orEmpty()) }
     }
 
     private fun numbers(text: String): List<Int> = text.split(',').map {
         it.toIntOrNull()?.takeIf { count -> count > 0 } ?: throw UserError("threads: whole numbers separated by commas expected, '$text' found")
+    }
+
+    private companion object {
+        val NAME = Regex("[0-9a-f]{1,64}")
     }
 }

@@ -1,0 +1,4 @@
+package androidx.test.runner.lifecycle;
+
+/** Stand-in: nobody listens. */
+public interface ApplicationLifecycleMonitor {}

@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut
 NEXT_INSTALLED := $(NEXT)/.installed-$(shell cat $(NEXT_LOCK) | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser quickstart test test-slow test-transformers lint format lock docs benchmarks wheel clean
+.PHONY: help setup setup-browser quickstart test test-slow test-transformers lint format lock docs benchmarks wheel clean setup-android apk test-android
 
 help: ## Show this list (the default)
 	@echo "make TARGET, with one of:"
@@ -54,8 +54,9 @@ lock: $(BOOTSTRAPPED) ## Renew the locks from pyproject.toml (ARGS=--upgrade tak
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-deps --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(NEXT_LOCK) -
 
-docs: setup ## Renew docs/cli.md from the commands' own help
+docs: setup ## Renew the generated pages of docs/: from the commands' own help and the records in benchmarks/results
 	$(BIN)/python docs/write_cli.py
+	$(BIN)/python docs/write_performance.py
 
 benchmarks: setup ## Measure everything in benchmarks/ again (hours; needs the data sets of benchmarks/README.md)
 	@for script in $$(grep -l __main__ benchmarks/*.py); do \
@@ -80,6 +81,25 @@ setup-browser: ## Install Chromium for the report's browser tests (Debian, as ro
 	else \
 	  echo "setup-browser: nothing installed: install Chromium and chromedriver with your system's packages; without them the browser tests skip"; \
 	fi
+
+setup-android: setup ## Install what builds the Android app: a JDK and Debian's APK tools (Debian, as root), compilers and libraries (700 MB)
+	@missing=$$(for pair in javac:openjdk-17-jdk-headless mvn:maven npm:npm aapt2:aapt zipalign:zipalign apksigner:apksigner dexdump:dexdump; do \
+	  command -v "$${pair%%:*}" >/dev/null || printf '%s ' "$${pair##*:}"; done); \
+	if [ -z "$$missing" ]; then \
+	  echo "setup-android: the programs are here already"; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "setup-android: installing Debian's $$missing"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "setup-android: install these yourself (Debian: apt-get install $$missing); without them the app's tests skip"; exit 1; \
+	fi
+	@$(BIN)/tlm-edge android setup
+
+apk: setup ## Build the Android app without Gradle, signed with a debug key of this machine (after setup-android)
+	$(BIN)/tlm-edge android build $(ARGS)
+
+test-android: setup ## Run all tests of the Android app, the slow ones too
+	$(BIN)/python -m pytest tests/android $(ARGS)
 
 $(BOOTSTRAPPED):
 	@set -e; python=; way=; \

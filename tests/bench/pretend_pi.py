@@ -66,16 +66,27 @@ def pretend_pi(folder: Path, profile: str = "rpi4") -> Iterator[Loopback]:
     except UserError as error:
         pytest.skip(str(error))
     _warm(qemu, root)
+    enter = way_in(folder, cores, qemu, root)
+    with loopback(folder, [str(enter)]) as running:
+        make_board(folder, cores, root, profile_of(profile).title)
+        require_arm64(enter)
+        yield running
+
+
+def way_in(folder: Path, cores: Cores, qemu: str, root: Path) -> Path:
+    """A script beside ``folder`` that runs its arguments on the board whose files ``folder`` holds."""
     enter = folder.parent / f"{folder.name}-enter.sh"
     arguments = f"{cores.qemu} {folder} {qemu} {root}"
     enter.write_text(_ENTER.replace("MAGIC", _MAGIC).replace("MASK", _MASK).replace("ARGUMENTS", arguments))
     enter.chmod(0o755)
-    with loopback(folder, [str(enter)]) as running:
-        _make_board(folder, cores, root, profile_of(profile).title)
-        tried = subprocess.run([str(enter), "uname", "-m"], capture_output=True, text=True)
-        if tried.stdout.strip() != "aarch64":
-            pytest.skip(f"arm64 programs can't be run in a namespace here: {tried.stderr.strip()[-200:]}")
-        yield running
+    return enter
+
+
+def require_arm64(enter: Path) -> None:
+    """Skip where the script can't run arm64 programs."""
+    tried = subprocess.run([str(enter), "uname", "-m"], capture_output=True, text=True)
+    if tried.stdout.strip() != "aarch64":
+        pytest.skip(f"arm64 programs can't be run in a namespace here: {tried.stderr.strip()[-200:]}")
 
 
 def _warm(qemu: str, root: Path) -> None:
@@ -84,7 +95,8 @@ def _warm(qemu: str, root: Path) -> None:
     subprocess.run([qemu, "-L", str(root), str(root / "usr/bin/python3"), "-c", f"import {modules}"], check=True)
 
 
-def _make_board(folder: Path, cores: Cores, root: Path, title: str) -> None:
+def make_board(folder: Path, cores: Cores, root: Path, title: str) -> None:
+    """Write what the board's kernel and firmware would tell, and its own files, into ``folder``."""
     cpuinfo = (root / "proc/cpuinfo").read_text()
     (folder / "cpuinfo").write_text(f"{cpuinfo}\nModel\t\t: {title} (pretended)\n")
     files = dict(_BOARD)

@@ -19,7 +19,7 @@ from tlm_edge.bench.texts import shipped_texts
 from tlm_edge.cli import app
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.shipped import models_folder
+from tlm_edge.shipped import evaluation_texts, models_folder
 
 SHALLOW = models_folder() / "agnews-bert-1" / "onnx-int8"
 
@@ -52,7 +52,10 @@ def test_from_adding_a_board_to_its_table(pi, test_profile):
     assert "Raspberry Pi 4 Model B (pretended), 4 cores, aarch64" in checked
     assert "the governor is ondemand" in checked
     assert "0x50000: too little voltage since it started, throttled since it started" in checked
-    output = run("bench", str(SHALLOW), "--device", "rpi4", "--profile", "test", "--out", "records")
+    few = evaluation_texts("agnews").read_text("utf-8").splitlines(keepends=True)[:30]
+    Path("few.jsonl").write_text("".join(few), encoding="utf-8")
+    bench = ("bench", str(SHALLOW), "--device", "rpi4", "--profile", "test", "--data", "few.jsonl")
+    output = run(*bench, "--out", "records")
     assert "Emulating" not in output
     (record,) = read_records([Path("records")])
     assert (record.device.name, record.device.transport) == ("rpi4", "ssh")

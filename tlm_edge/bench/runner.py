@@ -215,7 +215,8 @@ def _fetch(requirement: str, architecture: str, python: tuple[int, int], folder:
             platforms = [f"manylinux_{tag}_{architecture}" for tag in _GLIBC_TAGS] + [f"manylinux2014_{architecture}"]
             command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", *common]
             command += [word for platform in platforms for word in ("--platform", platform)]
-            command += ["--implementation", "cp"]
+            # pip asks whether the package is for the Python that it runs on itself; the lock has seen to that.
+            command += ["--implementation", "cp", "--ignore-requires-python"]
         elif uv := shutil.which("uv"):
             command = [uv, "pip", "install", *common, "--python-platform", f"{architecture}-manylinux_2_28"]
         else:

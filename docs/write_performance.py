@@ -1,0 +1,225 @@
+"""Write ``docs/performance.md`` from the records in ``benchmarks/results``, as ``make docs`` does; a test checks it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE / "performance.md"
+RESULTS = HERE.parent / "benchmarks" / "results"
+KINDS = ("128 tokens", "own length")
+RUNTIMES = {"onnx": "ONNX Runtime", "tflite": "LiteRT", "executorch": "ExecuTorch"}
+
+INTRODUCTION = (
+    "Every figure is `measured` by the command above its table and comes from the record of that name in "
+    "[benchmarks/results](../benchmarks/results), which holds all rounds and the versions. Files take turns in rounds, "
+    "a fresh process each, and a ratio is the median of the rounds' ratios with their range: on a shared machine "
+    "single times mean little. One thread, one text at a time."
+)
+
+
+def page() -> str:
+    """The whole page."""
+    lines = ["# Performance\n", _prose(INTRODUCTION)]
+    for section in (_rewrite, _committees, _cascade, _plain, _pretraining, _installation):
+        lines += ["\n".join(section()), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _rewrite() -> Iterator[str]:
+    result = _read("deep_against_committee")
+    yield "## What the exact rewrite is worth\n"
+    yield _prose(
+        "The shipped one-layer model as BERT is published, and rewritten ([how](exact-rewrite.md)): "
+        "the same answers, the time divided by"
+    )
+    yield from _origin(result)
+    rows = [
+        [
+            RUNTIMES[target],
+            precision,
+            *(_times(result, kind, target, f"bert-1 as written {precision}", f"bert-1 {precision}") for kind in KINDS),
+        ]
+        for target in RUNTIMES
+        for precision in ("fp32", "int8")
+    ]
+    yield from _table(["runtime", "precision", *KINDS], rows)
+
+
+def _committees() -> Iterator[str]:
+    result = _read("deep_against_committee")
+    yield "## Deep against committee\n"
+    yield _prose(
+        "Median model time of a text, µs, all models rewritten where they can be; «as written» is not. "
+        "Committees of four and eight are the shipped members over again with noise on their weights, so that "
+        "nothing is stored once: the time does not depend on the values."
+    )
+    yield from _origin(result)
+    models = ("bert-6 as written", "bert-6", "bert-1", "committee of 3", "committee of 4", "committee of 8")
+    for kind in KINDS:
+        median = result["results"][kind]["median_us"]
+        rows = [
+            [f"{model} {precision}", *(f"{median[f'{target}: {model} {precision}']:,.0f}" for target in RUNTIMES)]
+            for model in models
+            for precision in ("fp32", "int8")
+        ]
+        yield f"{'Texts of 128 tokens' if kind == KINDS[0] else 'AG News texts at their own length'}:\n"
+        yield from _table([kind, *RUNTIMES.values()], rows)
+        yield ""
+    yield "How many times the deep model takes:\n"
+    pairs = [
+        ("bert-6 fp32", "committee of 4 fp32"),
+        ("bert-6 fp32", "committee of 4 int8"),
+        ("bert-6 fp32", "committee of 8 int8"),
+        ("bert-6 int8", "committee of 4 int8"),
+        ("bert-6 int8", "committee of 8 int8"),
+    ]
+    rows = [
+        [f"{slow} / {fast}", kind, *(_times(result, kind, target, slow, fast) for target in RUNTIMES)]
+        for slow, fast in pairs
+        for kind in KINDS
+    ]
+    yield from _table(["", "texts", *RUNTIMES.values()], rows)
+
+
+def _cascade() -> Iterator[str]:
+    result = _read("cascade")
+    yield "## The cascade\n"
+    yield _prose(
+        "The shipped committee of three, calibrated on every other row of AG News' test set; the figures are "
+        "of the rows between, in int8. «Loss» is what calibration shows with 95 % confidence that accuracy "
+        "falls less than."
+    )
+    yield from _origin(result)
+    rows = []
+    for target, found in result["results"].items():
+        for name in (name for name in found if name.startswith("cascade")):
+            figures = found[name]
+            rows.append(
+                [
+                    RUNTIMES[target],
+                    f"{name.split()[1]} points",
+                    f"{figures['mean_members']:.2f} of 3",
+                    f"{figures['accuracy']:.4f}",
+                    f"{figures['accuracy_of_all_members']:.4f}",
+                    *(
+                        _spread(found["ratios"][f"{slow} / {name}"])
+                        for slow in ("all members int8", "bert-6 int8", "bert-6 fp32")
+                    ),
+                ]
+            )
+    heads = [
+        "runtime",
+        "loss",
+        "members",
+        "accuracy",
+        "of all",
+        "against all members",
+        "against BERT-6 int8",
+        "against BERT-6 fp32",
+    ]
+    yield from _table(heads, rows)
+
+
+def _plain() -> Iterator[str]:
+    result = _read("against_plain_exports")
+    yield "## Against what one would otherwise do\n"
+    yield _prose(
+        "The same checkpoints exported in each tool's documented way (optimum's defaults; "
+        "`litert_torch.convert`; `torch.export` with the XNNPACK partitioner), float32, padded to 128, "
+        "against our bundles at the texts' own length: AG News, the time divided by"
+    )
+    yield from _origin(result)
+    rows = []
+    for name, found in result["results"].items():
+        target, model = name.split(": ")
+        rows.append(
+            [RUNTIMES[target], model, *(_spread(found["plain_over_ours"][precision]) for precision in ("fp32", "int8"))]
+        )
+    yield from _table(["runtime", "model", "ours, fp32", "ours, int8"], rows)
+
+
+def _pretraining() -> Iterator[str]:
+    yield "## Pre-training\n"
+    yield _prose(
+        "Tokens a second against Hugging Face's `Trainer` with `BertForMaskedLM`: hidden size 256, 64 blocks "
+        "of 128 tokens a step, dropout 0.1 and the same precision on both sides, one thread. Only masked rows "
+        "pay for the last layer and the decoder: with one layer that is 5.9 times less arithmetic, with six "
+        "1.5 times; the rest comes from passes over memory that are not made."
+    )
+    rows = []
+    for arch in ("bert-1", "bert-6"):
+        for precision in ("fp32", "bf16"):
+            result = _read(f"pretraining_speed_{arch}_{precision}")
+            speed = {name: sorted(values)[len(values) // 2] for name, values in result["tokens_per_second"].items()}
+            ratio = result["ratio_to_huggingface_trainer"]
+            rows.append(
+                [
+                    arch,
+                    precision,
+                    *(f"{speed[name]:,.0f}" for name in ("huggingface-trainer", "tlm-edge-adamw", "tlm-edge-muon")),
+                    *(_spread(ratio[name]) for name in ("tlm-edge-adamw", "tlm-edge-muon")),
+                ]
+            )
+    yield from _origin(result)
+    yield from _table(["model", "precision", "Trainer", "AdamW", "Muon", "AdamW / Trainer", "Muon / Trainer"], rows)
+
+
+def _installation() -> Iterator[str]:
+    size, startup = _read("install_size"), _read("startup")
+    yield "## Installation and start\n"
+    yield from _origin(size)
+    yield _prose(
+        f"The light installation takes {size['installed_mb']:.0f} MB on disk, "
+        f"{size['of_which_shipped_models_mb']:.0f} MB of them shipped models, and "
+        f"{size['installed_with_bytecode_mb']:.0f} MB once Python has kept the compiled form of every module; "
+        "ONNX Runtime and NumPy are 125 MB of it."
+    )
+    yield from _origin(startup)
+    times = {name: (each["wall_median"], each["wall_least"]) for name, each in startup["results"].items()}
+    slowest = max((name for name in times if name.endswith("--help")), key=times.__getitem__)
+    (predict,) = (name for name in times if not name.endswith("--help"))
+    yield _prose(
+        f"The slowest help, `{slowest}`, answers in {times[slowest][0]:.2f} s (median; at best "
+        f"{times[slowest][1]:.2f} s), and one text through a bundle, `{predict}`, in {times[predict][0]:.2f} s "
+        f"(at best {times[predict][1]:.2f} s), a fresh process each."
+    )
+
+
+def _prose(text: str) -> str:
+    return textwrap.fill(text, 140, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
+def _times(result: dict[str, Any], kind: str, target: str, slow: str, fast: str) -> str:
+    return _spread(result["results"][kind]["ratios"][f"{target}: {slow} / {fast}"])
+
+
+def _spread(ratio: dict[str, float]) -> str:
+    digits = 0 if ratio["median"] >= 20 else 1
+    return f"**{ratio['median']:.{digits}f}** ({ratio['min']:.{digits}f}–{ratio['max']:.{digits}f})"
+
+
+def _origin(result: dict[str, Any]) -> Iterator[str]:
+    machine = result["machine"]
+    yield f"`{result['command']}`, {machine['cpu']}, {machine['cores']} cores, {result['date']}:\n"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(heads) + " |"
+    yield "|---|" + "---:|" * (len(heads) - 1)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"written: docs/{PAGE.name}")

@@ -117,7 +117,9 @@ def poor_int8(monkeypatch):
 
 def test_the_accuracy_floor_tries_the_next_gentler_recipe(tiny_checkpoint, tmp_path, poor_int8, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(GateError, match=r"the onnx int8 file of tiny failed its check: .*Try --precision int8-weight-only$"):
+    with pytest.raises(
+        GateError, match=r"the onnx int8 file of tiny failed its check: .*Try --precision int8-weight-only$"
+    ):
         export_model(tiny_checkpoint)
     assert list(tmp_path.rglob("*")) == [tmp_path / "tlm-edge-out"]
     shown = invoke("export", tiny_checkpoint, "--accuracy-floor", 0.3).stdout

@@ -81,6 +81,15 @@ def tiny_tflite_bundle(tiny_folder, tiny_committee) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_executorch_bundle(tiny_folder, tiny_committee) -> Path:
+    """The int8 ExecuTorch bundle of ``tiny_committee``. Don't change it: copy it first."""
+    pytest.importorskip("executorch")
+    from tlm_edge.export.export import export_model
+
+    return export_model(tiny_committee, "executorch", "int8", tiny_folder / "tiny-committee-executorch-int8").folder
+
+
+@pytest.fixture(scope="session")
 def measured(tiny_folder, tiny_deep_checkpoint, tiny_committee, tiny_committee_bundle):
     """A benchmark of the deep model's fp32 bundle against the committee's int8 one: its result and its folder."""
     from tests.bench.measured import measure

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from tlm_edge.runtime.errors import MissingExtraError, UserError
 from tlm_edge.runtime.manifest import TensorSpec
+from tlm_edge.runtime.silent import silent
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -52,7 +52,7 @@ class TfliteSession:
         Raises ``UserError`` if the runtime can't load the file or it has no signatures of ours.
         """
         try:
-            with _silent():
+            with silent():
                 self._interpreter = Interpreter(str(model_file), num_threads=threads or os.cpu_count() or 1)
                 # Delegates are applied here and nowhere else: a signature run without it would never see XNNPACK.
                 self._interpreter.allocate_tensors()
@@ -163,20 +163,3 @@ def _caller(interpreter: Interpreter, runner: Any) -> Callable[[np.ndarray, np.n
         return {name: get_tensor(index, subgraph) for name, index in outputs}
 
     return call
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep what the runtime's native code says about its delegates off the user's screen."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no standard error to keep quiet
-        yield
-        return
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.silent import silent
 
 #: Models that are loaded, with their threads: they share one pool, which must not change under them.
 _loaded: weakref.WeakKeyDictionary[BindingModel, int] = weakref.WeakKeyDictionary()
@@ -33,11 +34,12 @@ class BindingModel:
                 f"ExecuTorch can't load {model_file}: another model of this process computes with {present} threads, "
                 "and all share one pool: use as many, or another process"
             )
-        if library._threadpool_get_thread_count() != threads:
-            library._unsafe_reset_threadpool(threads)
         self._lock = threading.Lock()
         try:
-            self._module = library._load_for_executorch(str(model_file))
+            with silent():
+                if library._threadpool_get_thread_count() != threads:
+                    library._unsafe_reset_threadpool(threads)
+                self._module = library._load_for_executorch(str(model_file))
             meta = self._module.method_meta("forward")
         except RuntimeError as error:
             raise UserError(f"ExecuTorch can't load {model_file}: {_first_line(error)}") from error
@@ -73,7 +75,7 @@ def _binding() -> Any:
     missing = [name for name in ("torch", "executorch") if find_spec(name) is None]
     if missing:
         raise UserError(f"ExecuTorch's Python binding needs {' and '.join(missing)}")
-    with warnings.catch_warnings():
+    with silent(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import executorch.kernels.quantized  # noqa: F401 (registers kernels)
         from executorch.extension.pybindings import portable_lib

@@ -58,3 +58,29 @@ def test_devices_command():
     listed = json.loads(CliRunner().invoke(app, ["devices", "--json"]).output)
     assert listed[0]["name"] == "local"
     assert "local" in CliRunner().invoke(app, ["devices"]).output
+
+
+@pytest.mark.slow
+def test_deep_finds_out_by_doing_it(monkeypatch):
+    """Every target that is installed exports and runs; one that isn't says what would install it."""
+    present = tlm_edge.extras.find_spec
+    monkeypatch.setattr(tlm_edge.extras, "find_spec", lambda name: None if name == "executorch" else present(name))
+    result = CliRunner().invoke(app, ["doctor", "--deep", "--json"])
+    trials = {trial["target"]: trial for trial in json.loads(result.output)["targets"]}
+    assert list(trials) == ["onnx", "tflite", "executorch"]
+    assert trials["onnx"]["works"]
+    assert "onnxruntime" in trials["onnx"]["found"]
+    assert "of PyTorch's" in trials["onnx"]["found"]
+    assert trials["tflite"]["works"] == (present("litert_torch") is not None)
+    assert not trials["executorch"]["works"]
+    assert 'pip install "tlm-edge[executorch]"' in trials["executorch"]["found"]
+
+
+def test_what_goes_wrong_is_told(monkeypatch):
+    def fail(target, folder):
+        raise RuntimeError("symbol not found\nand more")
+
+    monkeypatch.setattr("tlm_edge.export.trial._export", fail)
+    result = CliRunner().invoke(app, ["doctor", "--deep"], env={"COLUMNS": "160"})
+    assert result.exit_code == 0
+    assert result.output.count("RuntimeError: symbol not found") == 3

@@ -1,4 +1,7 @@
-"""What is installed here, and what would have to be installed for the rest; found without importing any of it."""
+"""What is installed here, and what would have to be installed for the rest; found without importing any of it.
+
+Whether the targets work is found out by using them, if asked.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import Any
 
 from tlm_edge import __version__
 from tlm_edge.bench.machine import Machine, describe_machine
+from tlm_edge.export.registry import target_names
+from tlm_edge.export.trial import Trial, try_target
 from tlm_edge.extras import EXTRAS, missing_modules
 
 #: What the light installation brings, and what the extras do, by distribution.
@@ -60,13 +65,14 @@ class Tool:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything ``examine`` finds."""
+    """Everything ``examine`` finds; ``targets`` were tried, none if that was not asked for."""
 
     tlm_edge: str
     machine: Machine
     light: Part
     extras: tuple[Part, ...]
     tools: tuple[Tool, ...]
+    targets: tuple[Trial, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The diagnosis as a JSON object."""
@@ -100,8 +106,8 @@ _TOOLS: tuple[tuple[str, tuple[str, ...], tuple[str, ...], str, str], ...] = (
 )
 
 
-def examine() -> Diagnosis:
-    """Look at the installation and the machine."""
+def examine(*, deep: bool = False) -> Diagnosis:
+    """Look at the installation and the machine; ``deep`` exports a tiny model to every target and runs it, too."""
     light = {name: version for name in _LIGHT if (version := _version(name)) is not None}
     absent = tuple(name for name in _LIGHT if name not in light)
     return Diagnosis(
@@ -112,6 +118,7 @@ def examine() -> Diagnosis:
         ),
         extras=tuple(_examine_extra(name) for name in EXTRAS),
         tools=tuple(_examine_tool(*tool) for tool in _TOOLS),
+        targets=tuple(map(try_target, target_names())) if deep else (),
     )
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from tlm_edge.cli.options import JsonOption
 
 
-def doctor(json: JsonOption = False) -> None:
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Export a tiny model to every target and run it: takes a minute or two.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Tell what is installed here, and what would install the rest."""
     from tlm_edge.doctor import Part, examine
 
-    diagnosis = examine()
+    diagnosis = examine(deep=deep)
     if json:
         from json import dumps
 
@@ -41,3 +50,10 @@ def doctor(json: JsonOption = False) -> None:
         state = f"[green]{tool.version or 'there'}" if tool.path else "[yellow]missing"
         tools.add_row(tool.name, tool.purpose, state, "" if tool.path else tool.install)
     console.print(tools)
+
+    if deep:
+        targets = Table("target", "works", "found", "seconds", title="Targets", title_justify="left")
+        for trial in diagnosis.targets:
+            works = "[green]yes" if trial.works else "[yellow]no"
+            targets.add_row(trial.target, works, trial.found.replace("[", "\\["), f"{trial.seconds:.1f}")
+        console.print(targets)

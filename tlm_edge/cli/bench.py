@@ -23,9 +23,11 @@ from tlm_edge.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tlm_edge.bench.bench import Settings
     from tlm_edge.bench.devices import Address
+    from tlm_edge.bench.inputs import Input
     from tlm_edge.bench.record import Record
-    from tlm_edge.bench.session import Progress
+    from tlm_edge.bench.session import Progress, Result
 
 ModelsArgument = Annotated[
     list[str] | None,
@@ -71,7 +73,8 @@ TargetsOption = Annotated[
     typer.Option(
         "--target",
         metavar="TARGET",
-        help="Target to export models to that are no bundles yet, onnx if not given; repeatable.",
+        help="Target to export models to that are no bundles yet, onnx if not given; repeatable. For another device "
+        "than this one, with no model named, every one that is installed.",
     ),
 ]
 PrecisionsOption = Annotated[
@@ -115,6 +118,7 @@ def bench(
     from rich.console import Console
 
     from tlm_edge.bench import bench as benchmark
+    from tlm_edge.bench.devices import LOCAL
     from tlm_edge.bench.inputs import DEFAULT_MODELS, DEFAULT_TARGET, open_inputs
 
     console = Console(stderr=json)
@@ -131,14 +135,19 @@ def bench(
             split = [name.strip() for name in (columns or "").split(",") if name.strip()]
             source = benchmark.data_source(data, text_column or (), label_column, split)
         settings = benchmark.Settings(addresses, profile, tuple(threads or (1,)), seed, source, keep)
+        phone = _phone(addresses)
+        targets = target or ([DEFAULT_TARGET] if models or addresses == (LOCAL,) else _installed_targets(phone))
         with console.status("Opening the bundles, exporting what is none yet …"):
-            inputs = open_inputs(names, precision or ["int8"], target or [DEFAULT_TARGET])
+            inputs = open_inputs(names, precision or ["int8"], targets)
         where = [word for name in device or ["local"] for word in ("--device", name)] if device or not host else []
         where += ["--host", host] if host else []
         where += ["--emulate"] if emulate else []
         command = settings.command(names, target or (), precision or (), where)
-        with shown_progress(console, folder) as progress:
-            result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)
+        with shown_progress(console, folder if phone is None else None) as progress:
+            if phone is None:
+                result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)
+            else:
+                result = _measured_in_app(phone, inputs, settings, command, folder, progress, force)
     if json:
         print_json(result.records, result.files)
     else:
@@ -161,6 +170,56 @@ def _chosen(names: Sequence[str], host: str | None, emulate: bool, console: Cons
         if choice.notice:
             console.print(choice.notice, highlight=False, soft_wrap=True)
     return tuple(choice.address for choice in choices)
+
+
+def _phone(addresses: Sequence[Address]) -> str | None:
+    """The serial of the phone that is to be measured, where it is one: no Python of its own, only apps."""
+    from tlm_edge.runtime.errors import UserError
+
+    on_adb = [address for address in addresses if address.transport == "adb"]
+    if not on_adb:
+        return None
+    from tlm_edge.bench.devices.adb import has_python
+
+    phones = [address for address in on_adb if not has_python(address.at)]
+    if phones and len(addresses) > 1:
+        raise UserError(f"{phones[0].name} is a phone, which an app measures: measure it by itself")
+    return phones[0].at if phones else None
+
+
+def _installed_targets(phone: str | None) -> list[str]:
+    """The targets that models can be exported to in this installation, on a phone those that the app can run."""
+    from tlm_edge.android.compile import ENGINES
+    from tlm_edge.bench.inputs import DEFAULT_TARGET
+    from tlm_edge.bench.runner import RUNTIMES
+    from tlm_edge.extras import missing_modules
+
+    wanted = [target for target in RUNTIMES if phone is None or target in ENGINES]
+    return [target for target in wanted if target == DEFAULT_TARGET or not missing_modules(target)]
+
+
+def _measured_in_app(
+    phone: str,
+    inputs: Sequence[Input],
+    settings: Settings,
+    command: str,
+    folder: Path,
+    progress: Progress,
+    force: bool,
+) -> Result:
+    """Have the app on a phone measure. Raises ``UserError`` if it isn't installed there, or texts are named."""
+    from tlm_edge.android.adb import find_phone
+    from tlm_edge.android.bench import Request
+    from tlm_edge.android.bench import bench as measure
+    from tlm_edge.bench.session import Result
+    from tlm_edge.runtime.errors import UserError
+
+    if settings.source is not None:
+        raise UserError("on a phone the app measures, on the texts that it carries: leave --data away")
+    request = Request(settings.profile, settings.threads, settings.seed, command)
+    bundles = [one.bundle for one in inputs]
+    records = measure(find_phone(phone), bundles, request, folder, progress, force=force)
+    return Result(tuple(records), tuple(folder / f"{record.id}.json" for record in records), {})
 
 
 def require_all(faults: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ ROOT = "/data/local/tmp/tlm-edge"
 _SERIAL = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:%\[\]-]*")
 _WITHOUT_PYTHON = (
     "it has no python3, like every phone, and a native runner for Android can't be built without Google's NDK: measure "
-    "with the benchmark in the demo app, see android_demo/README.md"
+    "in the app, with tlm-edge android install and tlm-edge android bench"
 )
 
 #: What adb calls the state of a device that it can't talk to → what that is and what to do.
@@ -98,6 +98,14 @@ def look(address: Address) -> State:
             connection.close()
     except LineError as reason:
         raise UserError(f"{address.name} ({address.at}) can't be reached: {reason}") from reason
+
+
+def has_python(serial: str) -> bool:
+    """Whether the device has a python3, as no phone on sale does. Raises ``UserError`` if it isn't ready."""
+    _require_ready(Address(serial, "adb", serial))
+    command = [str(shutil.which("adb")), "-s", serial, "shell", "command -v python3"]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
+    return done.returncode == 0
 
 
 def check_serial(serial: str) -> None:

@@ -21,18 +21,25 @@ class SharedLibrary:
 
 def read_elf(content: bytes) -> SharedLibrary:
     """Read the program headers of a little-endian ELF file (System V ABI, chapter 5). Raises ``ValueError``."""
-    if content[:4] != b"\x7fELF" or content[5] != 1:
+    if content[:4] != b"\x7fELF" or content[5:6] != b"\x01":
         raise ValueError("not a little-endian ELF file")
-    is_64 = content[4] == 2
-    machine = struct.unpack_from("<H", content, 18)[0]
-    offset = struct.unpack_from("<Q", content, 32)[0] if is_64 else struct.unpack_from("<I", content, 28)[0]
-    size, count = struct.unpack_from("<HH", content, 54 if is_64 else 42)
-    alignments = []
-    for number in range(count):
-        start = offset + number * size
-        if struct.unpack_from("<I", content, start)[0] == _LOAD:
-            place, form = (start + 48, "<Q") if is_64 else (start + 28, "<I")
-            alignments.append(struct.unpack_from(form, content, place)[0])
+    try:
+        machine, alignments = _headers(content, is_64=content[4] == 2)
+    except struct.error as error:
+        raise ValueError(f"a damaged ELF file ({error})") from error
     if not alignments or machine not in _MACHINES:
         raise ValueError("no library of Android's")
     return SharedLibrary(_MACHINES[machine], min(alignments))
+
+
+def _headers(content: bytes, *, is_64: bool) -> tuple[int, list[int]]:
+    """The machine, and the alignment of every segment that is loaded."""
+    (machine,) = struct.unpack_from("<H", content, 18)
+    (offset,) = struct.unpack_from("<Q", content, 32) if is_64 else struct.unpack_from("<I", content, 28)
+    size, count = struct.unpack_from("<HH", content, 54 if is_64 else 42)
+    alignments = []
+    for start in range(offset, offset + size * count, max(size, 1)):
+        if struct.unpack_from("<I", content, start)[0] == _LOAD:
+            place, form = (start + 48, "<Q") if is_64 else (start + 28, "<I")
+            alignments.append(struct.unpack_from(form, content, place)[0])
+    return machine, alignments

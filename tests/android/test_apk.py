@@ -1,0 +1,167 @@
+"""The APK of the script build, looked at with Android's own tools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tlm_edge.android.build import ABIS, MODELS, PACKAGE, Apk, build, unsigned
+from tlm_edge.android.compile import ENGINES, Project
+from tlm_edge.android.elf import LARGE_PAGE, read_elf
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.shipped import models_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def apk(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Apk:
+    """The app as `make apk` builds it."""
+    return build(project, tmp_path_factory.mktemp("apk") / "demo.apk")
+
+
+def tool(*words: str | Path) -> str:
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True).stdout
+
+
+def test_badging(apk: Apk) -> None:
+    badging = tool("aapt2", "dump", "badging", apk.file)
+    assert f"package: name='{PACKAGE}'" in badging
+    assert "sdkVersion:'24'" in badging
+    assert "targetSdkVersion:'34'" in badging
+    assert "native-code: 'arm64-v8a' 'x86_64'" in badging
+    assert "launchable-activity: name='org.tlmedge.demo.MainActivity'" in badging
+    assert "uses-permission" not in badging
+
+
+def test_only_the_launcher_and_the_share_target_are_exported(apk: Apk) -> None:
+    tree = tool("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", apk.file)
+    components = re.split(r"E: (?=activity|provider|service|receiver)", tree)[1:]
+    exported = {
+        re.search(r'name\(0x\w+\)="([\w.]+)"', part)[1]
+        for part in components
+        if re.search(r"exported\(0x\w+\)=true", part)
+    }  # type: ignore[index]
+    assert exported == {"org.tlmedge.demo.MainActivity", "org.tlmedge.demo.Share"}
+    assert len(components) == 3
+    assert "debuggable" in tree, "run-as, which brings records home, needs it"
+
+
+def test_the_signature(apk: Apk) -> None:
+    verified = tool("apksigner", "verify", "--verbose", "--min-sdk-version", "24", apk.file)
+    assert "v2 scheme (APK Signature Scheme v2): true" in verified
+    assert "v3 scheme (APK Signature Scheme v3): true" in verified
+    tool("zipalign", "-c", "-p", "4", apk.file)
+
+
+def test_an_altered_apk_is_found_out(apk: Apk, tmp_path: Path) -> None:
+    content = bytearray(apk.file.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "altered.apk").write_bytes(content)
+    with pytest.raises(subprocess.CalledProcessError):
+        tool("apksigner", "verify", "--min-sdk-version", "24", tmp_path / "altered.apk")
+
+
+def test_the_bytecode_is_for_old_androids(apk: Apk, tmp_path: Path) -> None:
+    with zipfile.ZipFile(apk.file) as archive:
+        dexes = [name for name in archive.namelist() if name.endswith(".dex")]
+        archive.extractall(tmp_path, dexes)
+    assert dexes
+    for name in dexes:
+        listing = tool("dexdump", "-d", tmp_path / name)
+        assert "invoke-custom" not in listing
+        assert "invoke-polymorphic" not in listing
+        if name == "classes.dex":
+            for own in (
+                "core/Tokenizer",
+                "engines/OnnxEngine",
+                "engines/TfliteEngine",
+                "demo/MainActivity",
+                "demo/BenchInstrumentation",
+            ):
+                assert f"Lorg/tlmedge/{own};" in listing
+            assert "Ljava/nio/file/" not in listing.partition("Lorg/tlmedge")[2].partition("Class #")[0]
+
+
+def test_native_libraries(apk: Apk) -> None:
+    with zipfile.ZipFile(apk.file) as archive:
+        libraries = {name: archive.read(name) for name in archive.namelist() if name.endswith(".so")}
+    assert {name.split("/")[1] for name in libraries} == set(ABIS)
+    for name, content in libraries.items():
+        elf = read_elf(content)
+        assert elf.abi == name.split("/")[1]
+        assert (elf.alignment >= LARGE_PAGE) == (name not in apk.small_pages)
+    # TensorFlow Lite 2.16.1, the last on Maven Central, is the one that can't be loaded there.
+    assert {name.split("/")[-1] for name in apk.small_pages} == {"libtensorflowlite_jni.so"}
+
+
+def test_native_methods_are_those_that_the_java_side_calls(project: Project) -> None:
+    """Every native method of ONNX Runtime's and TensorFlow Lite's classes.jar is a symbol of the AAR's own library."""
+    for engine, name in (("onnx", "libonnxruntime4j_jni.so"), ("tflite", "libtensorflowlite_jni.so")):
+        methods: set[str] = set()
+        library = b""
+        for archive in project.files(engine):
+            with zipfile.ZipFile(archive) as aar:
+                if f"jni/arm64-v8a/{name}" in aar.namelist():
+                    library = aar.read(f"jni/arm64-v8a/{name}")
+        methods |= {symbol.decode() for symbol in re.findall(rb"Java_[A-Za-z0-9_]+", library)}
+        wanted = {
+            "onnx": {"Java_ai_onnxruntime_OrtSession_run", "Java_ai_onnxruntime_OnnxTensor_createTensor"},
+            "tflite": {
+                "Java_org_tensorflow_lite_NativeInterpreterWrapper_run",
+                "Java_org_tensorflow_lite_NativeSignatureRunnerWrapper_nativeInvoke",
+            },
+        }[engine]
+        assert wanted <= methods, sorted(methods)[:20]
+
+
+def test_the_models_are_whole(apk: Apk) -> None:
+    with zipfile.ZipFile(apk.file) as archive:
+        for model in MODELS:
+            manifest = json.loads((models_folder() / model / "manifest.json").read_text(encoding="utf-8"))
+            for name, record in manifest["files"].items():
+                content = archive.read(f"assets/models/{manifest['name']}/{name}")
+                assert hashlib.sha256(content).hexdigest() == record["sha256"]
+
+
+def test_the_build_is_reproducible(project: Project, apk: Apk, tmp_path: Path) -> None:
+    for name in ("one.apk", "two.apk"):
+        unsigned(project, tmp_path / name, ENGINES, ABIS)
+    assert (tmp_path / "one.apk").read_bytes() == (tmp_path / "two.apk").read_bytes()
+    with zipfile.ZipFile(tmp_path / "one.apk") as plain, zipfile.ZipFile(apk.file) as signed:
+        assert {entry.filename: entry.CRC for entry in plain.infolist()} == {
+            entry.filename: entry.CRC for entry in signed.infolist()
+        }
+
+
+def test_compiling_anew_gives_the_same_bytes(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the first build is reused: the parts alone are lent to an empty cache."""
+    unsigned(project, tmp_path / "first.apk", ["onnx"], ["arm64-v8a"])
+    cache = tmp_path / "cache/android"
+    cache.mkdir(parents=True)
+    for part in project.parts:
+        (cache / part.file_name).symlink_to(part.file)
+    monkeypatch.setenv("TLM_EDGE_CACHE", str(tmp_path / "cache"))
+    unsigned(project, tmp_path / "second.apk", ["onnx"], ["arm64-v8a"])
+    assert (tmp_path / "first.apk").read_bytes() == (tmp_path / "second.apk").read_bytes()
+
+
+def test_size_budgets(project: Project, apk: Apk, tmp_path: Path) -> None:
+    assert apk.file.stat().st_size <= 60e6
+    small = build(project, tmp_path / "small.apk", engines=["onnx"], abis=["arm64-v8a"])
+    assert small.file.stat().st_size <= 25e6
+    assert not small.small_pages
+
+
+def test_what_can_t_be_built_is_refused(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no engine 'executorch' in the script build"):
+        build(project, tmp_path / "app.apk", engines=["executorch"])
+    with pytest.raises(UserError, match="no ABI 'mips'"):
+        build(project, tmp_path / "app.apk", abis=["mips"])
+    assert not list(tmp_path.iterdir())

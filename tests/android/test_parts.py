@@ -1,0 +1,89 @@
+"""What can be told of the app's project without a JDK: its parts, its versions, its table of characters."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tlm_edge.android.compile import open_project
+from tlm_edge.android.elf import read_elf
+from tlm_edge.android.parts import Part, fetch, files_for
+from tlm_edge.runtime.errors import UserError
+
+APP = open_project().folder
+
+
+def test_the_lock_agrees_with_the_version_catalog() -> None:
+    versions = tomllib.loads((APP / "gradle/libs.versions.toml").read_text(encoding="utf-8"))["versions"]
+    locked = {
+        part.name.split(":")[1]: part.name.split(":")[2] for part in open_project().parts if part.registry == "maven"
+    }
+    assert locked["kotlin-stdlib"] == locked["kotlin-compiler-embeddable"] == versions["kotlin"]
+    assert locked["onnxruntime"] == versions["onnxruntime"]
+    assert locked["tensorflow-lite"] == locked["tensorflow-lite-api"] == versions["tflite"]
+    assert locked["junit"] == versions["junit"]
+    assert locked["robolectric"] == versions["robolectric"]
+
+
+def test_every_part_is_pinned_once() -> None:
+    parts = open_project().parts
+    assert len({part.file_name for part in parts}) == len(parts)
+    assert all(re.fullmatch("[0-9a-f]{64}", part.sha256) for part in parts)
+    assert {part.registry for part in parts} == {"maven", "pypi", "npm"}
+
+
+def test_altered_and_missing_parts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TLM_EDGE_CACHE", str(tmp_path))
+    part = Part("junit", "maven", "junit:junit:4.13.2:jar", "0" * 64)
+    with pytest.raises(UserError, match="make setup-android"):
+        files_for([part], "junit")
+    part.file.parent.mkdir(parents=True)
+    part.file.write_bytes(b"another")
+    with pytest.raises(UserError, match="is not the file"):
+        files_for([part], "junit")
+
+
+def test_a_missing_client_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="mvn is not installed"):
+        fetch([Part("junit", "maven", "junit:junit:4.13.2:jar", "0" * 64)], print)
+
+
+def test_the_table_of_characters_is_that_of_the_tokenizers_library() -> None:
+    script = runpy.run_path(str(APP / "core/write_unicode.py"))
+    assert script["TABLE"].read_text(encoding="ascii") == script["table"](), "run android_demo/core/write_unicode.py"
+
+
+def test_core_and_engines_know_nothing_of_android() -> None:
+    for module in ("core", "engines"):
+        for source in (APP / module).rglob("*.kt"):
+            assert not re.search(r"^import (android|androidx)\.", source.read_text(encoding="utf-8"), re.MULTILINE), (
+                source
+            )
+
+
+def test_every_module_is_part_of_the_gradle_project() -> None:
+    settings = (APP / "settings.gradle.kts").read_text(encoding="utf-8")
+    for module in ("core", "engines:onnx", "engines:tflite", "engines:executorch", "app"):
+        assert f'":{module}"' in settings
+        assert (APP / module.replace(":", "/") / "build.gradle.kts").is_file()
+
+
+def test_every_string_of_the_app_is_used_and_there() -> None:
+    strings = ElementTree.parse(APP / "app/src/main/res/values/strings.xml").getroot()  # noqa: S314 - our own file
+    names = {entry.attrib["name"] for entry in strings}
+    code = "".join(source.read_text(encoding="utf-8") for source in (APP / "app/src/main").rglob("*.kt"))
+    code += (APP / "app/src/main/AndroidManifest.xml").read_text(encoding="utf-8").replace("@string/", "R.string.")
+    used = set(re.findall(r"R\.(?:string|array)\.(\w+)", code))
+    assert used == names
+
+
+def test_elf_files_that_are_none_are_refused() -> None:
+    for content in (b"", b"\x7fELF", b"\x7fELF\x02\x01" + bytes(100), b"MZ" + bytes(100)):
+        with pytest.raises(ValueError, match="ELF|library"):
+            read_elf(content)

@@ -56,7 +56,7 @@ def test_json():
 
 def test_devices_command():
     listed = json.loads(CliRunner().invoke(app, ["devices", "--json"]).output)
-    assert listed[0]["name"] == "local"
+    assert listed["devices"][0]["address"]["name"] == "local"
     assert "local" in CliRunner().invoke(app, ["devices"]).output
 
 

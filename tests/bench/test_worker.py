@@ -79,5 +79,5 @@ def test_a_dead_worker_is_told_with_its_last_words():
 def test_devices():
     assert next(listing.address for listing in list_devices()) == LOCAL
     assert open_device(LOCAL).transport == "local"
-    with pytest.raises(UserError, match=r"reached by 'pigeon', this tlm-edge knows local"):
+    with pytest.raises(UserError, match=r"reached by 'pigeon': this tlm-edge has local"):
         open_device(Address("rpi9", "pigeon"))

@@ -71,7 +71,7 @@ def test_the_counts_are_those_of_the_modules(config, length):
 @settings(max_examples=40, deadline=None)
 @given(configs(), st.integers(4, 16))
 def test_activations_are_what_runs_need(config, length):
-    """PyTorch keeps results that a runtime overwrites, softmax and GELU before and after, and pads a copy for even kernels."""
+    """PyTorch keeps results that a runtime overwrites (softmax, GELU) and pads a copy for even kernels."""
     model = random_classifier(config)
     for module, parts in ((AsWritten(model), cost_as_written), (rewrite(model, CLS), cost_rewritten)):
         counted = total(parts(config, length)).activation_bytes

@@ -70,13 +70,27 @@ def test_the_signatures_share_the_weights(tiny_tflite_bundle):
     assert sorted(signature.signatureKey.decode() for signature in model.signatureDefs) == [
         f"length_{length}" for length in LENGTHS
     ]
-    assert stored(model, schema.TensorType.INT8) == [(800, 32), (800, 32)]
+    # The tables of both members, of tokens and, cut to each length, of positions.
+    assert stored(model, schema.TensorType.INT8) == sorted(2 * [(800, 32), *((length, 32) for length in LENGTHS)])
     matrices = [shape for shape in stored(model, schema.TensorType.FLOAT32) if shape == (64, 32)]
     assert len(matrices) == 2  # the members' feed-forward blocks
     weights = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     parameters = open_bundle(tiny_tflite_bundle).manifest.source.parameters
-    # Not one byte a parameter of the tables and four of the rest, three times over; positions are cut to each length.
+    # One byte a parameter of the tables and four of the rest, none of them three times over.
     assert weights < 2 * 800 * 32 + 4 * (parameters - 2 * 800 * 32)
+
+
+def test_scales_are_stored_once(tiny_tflite_bundle):
+    """A matrix has the same ones in every signature."""
+    model = schema.Model.GetRootAs((tiny_tflite_bundle / "model.tflite").read_bytes())
+    places, scales = set(), set()
+    for graph in (model.Subgraphs(index) for index in range(model.SubgraphsLength())):
+        for tensor in (graph.Tensors(index) for index in range(graph.TensorsLength())):
+            quantization = tensor.Quantization()
+            if quantization is not None and quantization.ScaleLength():
+                places.add(quantization._tab.Pos)
+                scales.add(quantization.ScaleAsNumpy().tobytes())
+    assert len(places) == len(scales) == 2 * (1 + len(LENGTHS))
 
 
 def test_its_operators_are_known_to_tflite_2_16(tiny_tflite_bundle):
@@ -137,6 +151,7 @@ def test_convolutions_in_half_precision(tiny_tokenizer, tmp_path):
     bundle = export_model(checkpoint, "tflite", "fp16", tmp_path / "bundle", buckets=(MAX_LENGTH,))
     assert check_versions(bundle.folder)["BITCAST"] == 1
     assert (800, 32) in stored(read(bundle.folder), schema.TensorType.INT16)
+    assert (MAX_LENGTH, 32) in stored(read(bundle.folder), schema.TensorType.FLOAT16)
 
 
 def test_markers_with_int8_weights(tmp_path):
@@ -195,7 +210,7 @@ def test_tflite_runtime_2_14(tiny_committee, tmp_path, monkeypatch):
     assert bundle.manifest.precision == "int8-weight-only"
     assert bundle.manifest.versions["tflite-runtime"] == "2.14.0"
     monkeypatch.setattr(tflite, "TARGET", replace(tflite.TARGET, older=(replace(tflite.TARGET.older[0], instead={}),)))
-    with pytest.raises(UserError, match=r"in tflite-runtime-2\.14, .* GATHER_ND.* newer runtimes"):
+    with pytest.raises(UserError, match=r"in tflite-runtime-2\.14, .*GATHER_ND.* newer runtimes"):
         export_model(tiny_committee, "tflite", "int8", tmp_path / "wrong", **options)
     assert not (tmp_path / "wrong").exists()
 

@@ -2,7 +2,7 @@
 
 XNNPACK takes neither slices of a varying length nor reshapes to one, has no mean over rows and no product with a matrix
 a head whose weights it packs ahead. With a batch of one nothing is expanded or reshaped to what varies; positions are
-looked up; means are products with a column; heads are groups of a convolution (``docs/targets/executorch.md``).
+looked up; means are products with a column; heads are groups of a convolution.
 """
 
 from __future__ import annotations

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from torch import nn
 from tlm_edge.compile.graph import CommitteeGraph
 from tlm_edge.export.onnx_weights import SMALLEST_QUANTIZED, quantize_int4, store_half, store_int8
 from tlm_edge.export.registry import Conversion, Converted, Target
+from tlm_edge.quiet import quiet
 
 #: Old enough for every runtime in use, new enough for LayerNormalization as one operator.
 OPSET = 17
@@ -46,7 +43,7 @@ def _export(graph: nn.Module, file: Path) -> None:
     attention_mask = torch.ones_like(input_ids)
     # The exporter puts back the mode of the outermost module alone: dropout would stay on inside one in training mode.
     graph.eval()
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         torch.onnx.export(
             graph,
             (input_ids, attention_mask),
@@ -88,7 +85,7 @@ def _quantize_tables(source: Path, file: Path) -> None:
     """Embedding tables to int8; the rows that a text looks up are made float again."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
+    with quiet():
         quantize_dynamic(source, file, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
 
 
@@ -111,7 +108,7 @@ def _quantize_matrices(source: Path, file: Path) -> None:
         if node.op_type in ("MatMul", "Gemm")
         and not _is_large_matrix(next((shapes[name] for name in node.input if name in shapes), ()))
     ]
-    with _quiet():
+    with quiet():
         quantize_dynamic(
             source,
             file,
@@ -128,19 +125,6 @@ _MATRICES = {"int8": _quantize_matrices, "int8-weight-only": store_int8, "int4":
 
 def _is_large_matrix(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and prod(shape) >= SMALLEST_QUANTIZED
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's deprecation notes and the quantizer's advice off the user's screen."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 TARGET = Target(

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,7 +14,9 @@ from tlm_edge.compile.fold import fold_norms
 from tlm_edge.compile.graph import CommitteeGraph
 from tlm_edge.export.older_runtime import tflite_runtime_2_14
 from tlm_edge.export.registry import Conversion, Converted, OlderRuntime, Target
+from tlm_edge.quiet import quiet
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.silent import silent
 
 
 def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
@@ -28,7 +25,8 @@ def convert(graph: nn.Module, file: Path, conversion: Conversion) -> Converted:
     Every length of the conversion becomes a signature ``length_…`` with inputs int32 (1, length); they share the
     weights. Raises ``UserError`` with the converter's words if it can't convert the model.
     """
-    with _quiet():
+    # What converter and quantizer say, in Python and in native code, is kept off the user's screen.
+    with quiet(), silent(), contextlib.redirect_stdout(io.StringIO()):
         try:
             content = _quantized(_converted(fold_norms(graph), conversion.lengths), conversion.precision)
             from tlm_edge.export.tflite_file import tidy
@@ -73,28 +71,6 @@ def _quantized(content: bytes, precision: str) -> bytes:
     from tlm_edge.export.tflite_recipes import quantize
 
     return quantize(content, precision)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what converter and quantizer say, in Python and in native code, off the user's screen."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with (
-        tempfile.TemporaryFile() as said,
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        kept = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            logging.disable(disabled)
 
 
 TARGET = Target(

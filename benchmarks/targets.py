@@ -3,10 +3,11 @@
     python benchmarks/targets.py [--data FOLDER] [--work FOLDER] [--model agnews-bert-1 …]
 
 Each pair is exported through its gate and run by itself on AG News' whole test set, in a process without PyTorch, one
-thread; logits are compared with PyTorch's text by text on the first 1,000 of it. Latencies come from ``tlm-edge bench``
-on the shipped evaluation texts, all bundles taking turns. Every pair of the smallest model is exported once more, by
-another process with another hash seed, and the files compared byte by byte. Bundles that are in the work folder
-already are taken as they are. ``docs/write_targets.py`` makes ``docs/targets.md`` of the result.
+thread; logits are compared with PyTorch's text by text on the first 1,000 of it. A committee is one file in which every
+member votes; ``cascade.py`` measures what asking in turn saves. Latencies come from ``tlm-edge bench`` on the shipped
+evaluation texts, all bundles taking turns. Every pair of the smallest model is exported once more, by another process
+with another hash seed, and the files compared byte by byte. Bundles and answers that are in the work folder already are
+taken as they are. ``docs/write_targets.py`` makes ``docs/targets.md`` of the result.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def export(model: str, work: Path) -> None:
     from tlm_edge.export.prepare import prepare
 
     missing = [pair for pair in pairs() if not place(work, model, *pair).exists()]
-    prepared = prepare(model) if missing else None
+    prepared = prepare(model, all_members=True) if missing else None
     for target, precision in missing:
         print(f"exporting {model} to {target} {precision}", flush=True)
         export_prepared(prepared, target, precision, place(work, model, target, precision))
@@ -93,7 +94,7 @@ def measure(model: str, work: Path, data: Path) -> dict[str, Any]:
     from tlm_edge.runtime.metrics import accuracy
     from tlm_edge.shipped import resolve_model
 
-    source = load_source(resolve_model(model))
+    source = load_source(resolve_model(model), all_members=True)
     examples = load_examples(str(data), source.labels)
     token_ids = [each.ids for each in source.tokenizer.encode_batch_fast(list(examples.texts[:COMPARED_TEXTS]))]
     logits = source.logits(token_ids)
@@ -101,9 +102,10 @@ def measure(model: str, work: Path, data: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"PyTorch": with_interval(examples.labels, expected)}
     for target, precision in pairs():
         folder = place(work, model, target, precision)
-        print(f"running {folder.name}", flush=True)
         answer = folder.parent / f"{folder.name}.npz"
-        subprocess.run([sys.executable, __file__, "--run", str(folder), str(data), str(answer)], check=True)
+        if not answer.exists():
+            print(f"running {folder.name}", flush=True)
+            subprocess.run([sys.executable, __file__, "--run", str(folder), str(data), str(answer)], check=True)
         with np.load(answer, allow_pickle=False) as found:
             given = found["probabilities"].argmax(axis=1)
             difference = float(np.abs(found["logits"] - logits).max())
@@ -112,6 +114,7 @@ def measure(model: str, work: Path, data: Path) -> dict[str, Any]:
             "agreement": accuracy(expected, given),
             "max_logit_difference": difference,
             "model_bytes": manifest["files"][manifest["model_file"]]["bytes"],
+            "bundle_bytes": sum(path.stat().st_size for path in folder.iterdir()),
             "delegated": manifest["delegated"],
             "versions": manifest["versions"],
         }

@@ -19,7 +19,7 @@ page is written by `python docs/write_targets.py` from [targets.json](../benchma
 
 measured on {date} ({cpu}, one thread, {versions}).
 
-- **file**: the model file alone; tokenizer, labels and references add about 0.3 MB to a bundle.
+- **bundle**: all that is deployed: the model file, tokenizer, labels, references and manifest.
 - **accuracy**: on AG News' {texts:,} test texts, run in that runtime by a process without PyTorch; **points** are
   those gained or lost against the same runtime's fp32 file, **agreement** the share of texts that get PyTorch's label.
 - **logits within**: the largest difference of any logit from PyTorch's, text by text, on {compared:,} of these texts.
@@ -116,7 +116,7 @@ def _table(model: str, pairs: dict[str, Any]) -> str:
         "",
         f"PyTorch: {source['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}).",
         "",
-        "| target | precision | file, MB | accuracy | points | agreement | logits within | model, ms |",
+        "| target | precision | bundle, MB | accuracy | points | agreement | logits within | model, ms |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, figures in pairs.items():
@@ -126,7 +126,7 @@ def _table(model: str, pairs: dict[str, Any]) -> str:
         points = 100 * (figures["accuracy"] - pairs[f"{target} fp32"]["accuracy"])
         steady = "" if figures["steady"] else "≈ "
         lines.append(
-            f"| {target} | {precision} | {figures['model_bytes'] / 1e6:.2f} | {figures['accuracy']:.4f} | "
+            f"| {target} | {precision} | {figures['bundle_bytes'] / 1e6:.2f} | {figures['accuracy']:.4f} | "
             f"{points:+.2f} | {figures['agreement']:.2%} | {figures['max_logit_difference']:.1e} | "
             f"{steady}{figures['model_p50_ms']:.3f} |"
         )

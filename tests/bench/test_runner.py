@@ -64,7 +64,7 @@ def test_the_worker_runs_from_the_folders_alone(onnx_runner, tiny_bundle):
 
 
 def test_a_second_runner_is_that_of_the_cache(onnx_runner, monkeypatch):
-    monkeypatch.setattr(runner, "_fetch", lambda *_: pytest.fail("fetched again"))
+    monkeypatch.setattr(runner, "fetch_package", lambda *_: pytest.fail("fetched again"))
     runner._package.cache_clear()
     again = make_runner("x86_64", sys.version_info[:2], ["onnx"])
     assert again == onnx_runner
@@ -72,7 +72,7 @@ def test_a_second_runner_is_that_of_the_cache(onnx_runner, monkeypatch):
 
 
 def test_what_has_no_packages_is_refused_before_anything_is_fetched(monkeypatch):
-    monkeypatch.setattr(runner, "_fetch", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setattr(runner, "fetch_package", lambda *_: pytest.fail("fetched"))
     with pytest.raises(UserError, match="no runtime has packages for armv7l"):
         make_runner("armv7l", (3, 11))
     with pytest.raises(UserError, match=r"Python 3\.9 is too old: 3\.11 or later"):
@@ -96,7 +96,7 @@ def test_a_target_without_its_native_runner_is_named_and_the_others_are_made(mon
         raise runner.RunnerError("there is no compiler")
 
     monkeypatch.setattr(runner, "find_cross_compiler", absent)
-    monkeypatch.setattr(runner, "_fetch", lambda *arguments: arguments[-1].mkdir())
+    monkeypatch.setattr(runner, "fetch_package", lambda *arguments: arguments[-1].mkdir())
     monkeypatch.setattr(runner, "_place", lambda name: Path(os.environ["TLM_EDGE_CACHE"]) / name)
     runner._package.cache_clear()
     made = make_runner("aarch64", (3, 11), ["onnx", "executorch"])

@@ -43,7 +43,10 @@ class Cores:
 
 @dataclass(frozen=True)
 class Reference:
-    """A published latency in milliseconds, with the threads and the clock in MHz that it was measured with."""
+    """A published latency in milliseconds, with the threads and the clock in MHz that it was measured with.
+
+    ``year`` is the earliest that the measurement can be of, null where that can't be told.
+    """
 
     model: str
     precision: str
@@ -52,6 +55,7 @@ class Reference:
     mhz: int
     ms: float
     source: str
+    year: int | None = None
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def _package(name: str, architecture: str, python: tuple[int, int]) -> Path:
     if not place.is_dir():
         with scratch_folder(place) as scratch:
             fetched = scratch / "fetched"
-            _fetch(requirement, architecture, python, fetched)
+            fetch_package(requirement, architecture, python, fetched)
             if name == "executorch":
                 kept = _with_native_runner(fetched, architecture, version)
             else:
@@ -203,8 +203,11 @@ def _locked(name: str, python: tuple[int, int]) -> str:
     raise UserError(f"{LOCK.name} has no {name} for Python {_dotted(python)}: choose another Python on the device")
 
 
-def _fetch(requirement: str, architecture: str, python: tuple[int, int], folder: Path) -> None:
-    """Unpack the package that ``requirement`` pins into ``folder``. Raises ``UserError`` if it can't be had."""
+def fetch_package(requirement: str, architecture: str, python: tuple[int, int], folder: Path) -> None:
+    """Unpack the package that ``requirement`` pins, with its hashes, into ``folder``.
+
+    Raises ``UserError`` if it can't be had.
+    """
     version = _dotted(python)
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as listed:
         listed.write(requirement + "\n")

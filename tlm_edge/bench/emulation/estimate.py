@@ -16,11 +16,11 @@ from tlm_edge.bench.profiles import Cores, DeviceProfile
 
 #: How many times longer code takes than llvm-mca's cycles: mispredicted branches, caches missed, blocks that llvm-mca
 #: sees apart. Fitted to the published measurements; the band holds all of them that are claimed.
-FACTOR = 1.4
+FACTOR = 1.3
 #: The estimate times these bounds what the device will show.
 BAND = (1 / 1.4, 1.4)
 #: The same for the ratio of two models in one runtime on one device, where most of the error is common to both.
-RATIO_BAND = (1 / 1.25, 1.25)
+RATIO_BAND = (1 / 1.3, 1.3)
 
 
 @dataclass(frozen=True)

@@ -235,3 +235,9 @@ def test_export_without_a_model_takes_the_shipped_committee(tmp_path):
     assert done.returncode == 0, done.stderr
     assert b"shipped committee agnews-committee" in done.stdout
     assert (tmp_path / "tlm-edge-out/agnews-committee-onnx-int8/manifest.json").is_file()
+
+
+def test_inspect_what_is_no_model(tmp_path):
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(UserError, match=r"notes\.txt is no bundle, nor the folder"):
+        invoke("inspect", tmp_path / "notes.txt")

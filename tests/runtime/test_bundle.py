@@ -135,6 +135,7 @@ def test_a_damaged_zip(tiny_bundle, tmp_path):
     zipped = make_zip(tiny_bundle, tmp_path / "bundle.zip")
     content = zipped.read_bytes()
     (tmp_path / "short.zip").write_bytes(content[: len(content) // 2])
+    assert is_bundle(tmp_path / "short.zip"), "taken for something else, it would be called that"
     with pytest.raises(UserError, match="not a readable zip"):
         open_bundle(tmp_path / "short.zip")
     broken = bytearray(content)
@@ -152,4 +153,11 @@ def test_a_file_that_is_no_model(copied):
     content["files"]["model.onnx"] = {"sha256": hashlib.sha256(b"not a model").hexdigest(), "bytes": 11}
     (copied / "manifest.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="can't load"):
+        BundleClassifier(open_bundle(copied))
+
+
+def test_other_labels_than_the_model_has(copied):
+    labels = json.loads((copied / "manifest.json").read_text())["labels"]
+    change_manifest(copied, labels=labels[:-1])
+    with pytest.raises(UserError, match=r"manifest\.json names 3 labels but the model gives 4"):
         BundleClassifier(open_bundle(copied))

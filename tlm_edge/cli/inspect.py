@@ -25,6 +25,7 @@ def inspect(
 
     from tlm_edge.extras import require_extra
     from tlm_edge.runtime.bundle import is_bundle, open_bundle
+    from tlm_edge.runtime.errors import UserError
     from tlm_edge.shipped import resolve_model
 
     path = resolve_model(model)
@@ -35,6 +36,8 @@ def inspect(
         print(dumps(asdict(contents), ensure_ascii=False) if json else format_contents(contents))
         return
 
+    if not path.is_dir():
+        raise UserError(f"{path} is no bundle, nor the folder of a checkpoint or committee")
     require_extra("train", for_what="inspecting a checkpoint")
     from tlm_edge.compile.inspect import format_inspection, inspect_model
 

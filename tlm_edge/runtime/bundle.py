@@ -16,6 +16,9 @@ from tlm_edge.runtime.manifest import MANIFEST_FILE, Manifest, is_inside, parse_
 #: A manifest is a few kilobytes; more than this in a zip is not one.
 _MANIFEST_BYTES = 1 << 20
 
+#: The signature of a zip's first entry (PKWARE's APPNOTE.TXT, 4.3.7).
+_ZIP_BEGINS = b"PK\x03\x04"
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -46,8 +49,11 @@ class Bundle:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether ``path`` looks like a bundle: a folder with a manifest, or a zip."""
-    return (path / MANIFEST_FILE).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+    """Whether ``path`` looks like a bundle: a folder with a manifest, or a zip, even if only its beginning is left."""
+    if not path.is_file():
+        return (path / MANIFEST_FILE).is_file()
+    with path.open("rb") as file:
+        return file.read(len(_ZIP_BEGINS)) == _ZIP_BEGINS or zipfile.is_zipfile(path)
 
 
 def open_bundle(path: str | Path) -> Bundle:

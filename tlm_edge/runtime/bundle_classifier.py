@@ -9,6 +9,8 @@ import numpy as np
 from tlm_edge.runtime.bundle import Bundle
 from tlm_edge.runtime.cascade import Votes
 from tlm_edge.runtime.classifier import Prediction, to_predictions, votes_in_batches
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import MANIFEST_FILE
 from tlm_edge.runtime.sessions import open_session
 from tlm_edge.runtime.tokenize import TextEncoder, pad
 from tlm_edge.runtime.vote import softmax
@@ -24,13 +26,19 @@ class BundleClassifier:
         """Load tokenizer and model, to compute with ``threads`` threads, all cores if ``None``.
 
         With ``all_members`` a cascade asks every member of every text.
-        Raises ``UserError`` if the tokenizer or the model file can't be loaded.
+        Raises ``UserError`` if the tokenizer or the model file can't be loaded, or the model has other labels.
         """
         self.bundle = bundle
         self.labels = bundle.manifest.labels
         self.max_length = bundle.manifest.max_length
         self.encoder = TextEncoder(bundle.tokenizer_file, self.max_length, parallel=threads != 1)
         self.session = open_session(bundle, threads, all_members=all_members)
+        for given in {output.shape[-1] for output in self.session.outputs() if output.shape}:
+            if isinstance(given, int) and given != len(self.labels):
+                raise UserError(
+                    f"{bundle.path}: its {MANIFEST_FILE} names {len(self.labels)} labels but the model gives {given}: "
+                    "copy the bundle again"
+                )
 
     def outputs(self, token_ids: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
         """The model's outputs for one batch of token ids, padded to the longest."""

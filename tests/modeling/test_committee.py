@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.tiny_models import LABELS
+from tlm_edge.files import sha256_file
 from tlm_edge.modeling.committee import build_committee, load_committee, member_folders
 from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.errors import UserError
@@ -53,13 +54,18 @@ def test_members_must_share_labels_and_tokenizer(tiny_checkpoint: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_one_member_or_a_committee_as_member_is_refused(
-    tiny_checkpoint: Path, tiny_committee: Path, tmp_path: Path
-) -> None:
+def test_one_member_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least two"):
         build_committee([tiny_checkpoint], tmp_path / "out")
-    with pytest.raises(UserError, match="is a committee itself"):
-        build_committee([tiny_checkpoint, tiny_committee], tmp_path / "out")
+
+
+def test_a_committee_stands_for_its_members(tiny_checkpoint: Path, tiny_committee: Path, tmp_path: Path) -> None:
+    build_committee([tiny_committee, tiny_checkpoint], tmp_path / "out")
+    weights = [sha256_file(folder / "model.safetensors") for folder in member_folders(tmp_path / "out")]
+    expected = [*member_folders(tiny_committee), tiny_checkpoint]
+    assert weights == [sha256_file(folder / "model.safetensors") for folder in expected]
+    member = TorchClassifier(member_folders(tiny_committee)[0])
+    assert member.labels == TorchClassifier(tiny_committee).labels
 
 
 @pytest.mark.parametrize("names", [["../tiny"], ["/etc"], ["members/07"], []])

@@ -61,6 +61,7 @@ MANIFEST = {
     },
     "member_files": [],
     "cascade": None,
+    "weights": [],
 }
 
 

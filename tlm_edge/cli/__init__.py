@@ -15,6 +15,7 @@ from tlm_edge.cli.evaluate import evaluate
 from tlm_edge.cli.export import export
 from tlm_edge.cli.finetune import finetune
 from tlm_edge.cli.inspect import inspect
+from tlm_edge.cli.ngrams import ngrams
 from tlm_edge.cli.outcome import run
 from tlm_edge.cli.predict import predict
 from tlm_edge.cli.pretrain import pretrain
@@ -42,6 +43,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.command()(pretrain)
 app.command()(finetune)
+app.command()(ngrams)
 app.add_typer(committee.app, name="committee")
 app.command()(evaluate)
 app.command()(predict)

@@ -24,26 +24,34 @@ app = typer.Typer(help="Build a committee from checkpoints, or train its members
 
 @app.command()
 def build(
-    members: Annotated[list[str], typer.Argument(metavar="MEMBER…", help="Two or more fine-tuned checkpoints.")],
+    members: Annotated[list[str], typer.Argument(metavar="MEMBER…", help="Two or more checkpoints of classifiers.")],
     out: OutOption,
+    weigh_on: Annotated[
+        str | None,
+        typer.Option(
+            "--weigh-on",
+            metavar="DATA",
+            help="Weight the votes by these labelled texts, which no member was trained on; equal if not given.",
+        ),
+    ] = None,
     test_data: training.TestDataOption = None,
     threads: ThreadsOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Build a committee from fine-tuned checkpoints that share labels and tokenizer."""
+    """Build a committee from classifiers that share labels and tokenizer: fine-tuned checkpoints, and n-grams."""
     training.begin(threads)
-    from tlm_edge.modeling.committee import build_committee
+    from tlm_edge.modeling.committee import build_committee, member_folders
     from tlm_edge.shipped import resolve_model
 
     folders = [resolve_model(member) for member in members]
     scores = {}
-    if test_data is None:
+    if test_data is None and weigh_on is None:
         build_committee(folders, out, force=force)
     else:
         from tlm_edge.training.committee_training import build_measured
 
-        scores = build_measured(folders, out, test_data, threads=threads, force=force)
-    training.print_committee_result(out, {"result": scores, "settings": {"members": len(members)}}, None)
+        scores = build_measured(folders, out, test_data, weigh_on=weigh_on, threads=threads, force=force)
+    training.print_committee_result(out, {"result": scores, "settings": {"members": len(member_folders(out))}}, None)
 
 
 @app.command()

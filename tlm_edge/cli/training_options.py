@@ -196,15 +196,20 @@ def print_finetune_result(out: Path, done: dict[str, Any]) -> None:
     """Print the scores of a fine-tuned checkpoint and where it lies."""
     if not is_main_process():
         return
+    print_scores(done)
     result = done["result"]
+    print(f"{out}: epoch {result['best_epoch']} of {result['epochs']} kept, {result['seconds']:.0f} s")
+    print(f"next: tlm-edge predict {out} TEXT, or tlm-edge export --target onnx {out}")
+
+
+def print_scores(done: dict[str, Any]) -> None:
+    """Print the scores of a classifier on each split that was measured."""
     for split in ("validation", "test"):
-        if scores := result[split]:
+        if scores := done["result"][split]:
             print(
                 f"{split:<10} accuracy {scores['accuracy']:.4f}  macro-F1 {scores['macro_f1']:.4f}  "
                 f"calibration error {scores['calibration_error']:.4f}  ({scores['n']:,} rows)"
             )
-    print(f"{out}: epoch {result['best_epoch']} of {result['epochs']} kept, {result['seconds']:.0f} s")
-    print(f"next: tlm-edge predict {out} TEXT, or tlm-edge export --target onnx {out}")
 
 
 def print_committee_result(out: Path, done: dict[str, Any], encoders: Path | None) -> None:

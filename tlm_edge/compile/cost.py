@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tlm_edge.modeling.config import EncoderConfig
+from tlm_edge.modeling.ngrams import NgramConfig
 
 _FLOAT = 4  # bytes of a float32
 
@@ -96,6 +97,14 @@ def cost_rewritten(config: EncoderConfig, length: int) -> tuple[Part, ...]:
         ),
         *_head(config),
     )
+
+
+def cost_of_ngrams(config: NgramConfig, length: int) -> tuple[Part, ...]:
+    """The only part of an ``NgramClassifier``, which is never rewritten, for a text of ``length`` tokens."""
+    labels = len(config.labels)
+    read = _FLOAT * (2 * length + 1) * labels
+    parameters = (config.vocab_size + config.buckets + 1) * labels
+    return (Part("n-grams", parameters, 0, read, _FLOAT * 2 * length * labels),)
 
 
 def _part(name: str, parameters: int, multiply_adds: int, activations: int) -> Part:

@@ -27,7 +27,7 @@ def fold_norms(graph: nn.Module) -> nn.Module:
     """
     with torch.no_grad():
         if isinstance(graph, CommitteeGraph):
-            folded: nn.Module = CommitteeGraph([_folded(member) for member in graph.members])
+            folded: nn.Module = CommitteeGraph([_folded(member) for member in graph.members], graph.weights)
         else:
             folded = _folded(graph)
     share_equal_parameters(folded)

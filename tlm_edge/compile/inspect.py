@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlm_edge.compile.cost import Part, cost_as_written, cost_rewritten, total
+from tlm_edge.compile.cost import Part, cost_as_written, cost_of_ngrams, cost_rewritten, total
 from tlm_edge.modeling.committee import is_committee, member_folders
-from tlm_edge.modeling.config import read_config, read_content
+from tlm_edge.modeling.config import EncoderConfig, read_content
 from tlm_edge.modeling.foreign import FOREIGN
+from tlm_edge.modeling.members import read_member_config
+from tlm_edge.modeling.ngrams import NgramConfig
 from tlm_edge.runtime.errors import UserError
+
+#: The cost of calling a file that computes next to nothing, as a share of the dearest member's.
+_LEAST_COST = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ def inspect_model(folder: Path, length: int | None = None) -> Inspection:
         raise UserError(
             f"{folder}: a {kind}, which transformers computes, can't be counted by part; inspect a bundle of it"
         )
-    configs = [read_config(member) for member in (member_folders(folder) if is_committee(folder) else [folder])]
+    configs = _configs(folder)
     positions = min(config.max_position_embeddings for config in configs)
     if length is not None and length > positions:
         raise UserError(f"--length {length}: {folder} has {positions} positions; give at most that")
@@ -42,9 +47,27 @@ def inspect_model(folder: Path, length: int | None = None) -> Inspection:
         model=folder.name,
         members=len(configs),
         length=length,
-        as_written=_together([cost_as_written(config, length) for config in configs]),
-        rewritten=_together([cost_rewritten(config, length) for config in configs]),
+        as_written=_together([_cost(config, length, rewritten=False) for config in configs]),
+        rewritten=_together([_cost(config, length, rewritten=True) for config in configs]),
     )
+
+
+def member_costs(committee: Path) -> list[float]:
+    """What asking each member for a text takes, relative to the dearest: rewritten, by multiply-adds."""
+    configs = _configs(committee)
+    length = min(config.max_position_embeddings for config in configs)
+    counts = [total(_cost(config, length, rewritten=True)).multiply_adds for config in configs]
+    return [max(count / max(counts, default=1), _LEAST_COST) if any(counts) else 1.0 for count in counts]
+
+
+def _configs(folder: Path) -> list[EncoderConfig | NgramConfig]:
+    return [read_member_config(member) for member in (member_folders(folder) if is_committee(folder) else [folder])]
+
+
+def _cost(config: EncoderConfig | NgramConfig, length: int, *, rewritten: bool) -> tuple[Part, ...]:
+    if isinstance(config, NgramConfig):
+        return cost_of_ngrams(config, length)
+    return cost_rewritten(config, length) if rewritten else cost_as_written(config, length)
 
 
 def _together(members: list[tuple[Part, ...]]) -> tuple[Part, ...]:

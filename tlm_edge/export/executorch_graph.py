@@ -205,13 +205,14 @@ class Unchanged(nn.Module):
 
 
 class OneText(nn.Module):
-    """The branches side by side for a batch of one and, of several, their vote."""
+    """The branches side by side for a batch of one and, of several, their vote, weighted if ``weights`` are given."""
 
-    def __init__(self, branches: Sequence[nn.Module]) -> None:
+    def __init__(self, branches: Sequence[nn.Module], weights: Sequence[float] = ()) -> None:
         super().__init__()
         self.branches = nn.ModuleList(_branch(branch) for branch in branches)
         dtype = next(self.parameters()).dtype
-        self.register_buffer("vote", torch.full((1, 1, len(branches)), 1 / len(branches), dtype=dtype))
+        shares = weights or [1 / len(branches)] * len(branches)
+        self.register_buffer("vote", torch.tensor(shares, dtype=dtype).view(1, 1, -1))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """What ``compile.deployable``'s module gives for ``input_ids`` and ``attention_mask``, both (1, length)."""
@@ -230,9 +231,10 @@ class OneText(nn.Module):
 def for_xnnpack(graph: nn.Module) -> OneText:
     """A module of ``compile.deployable`` for a batch of one, in XNNPACK's form wherever it was rewritten."""
     folded = fold_norms(graph)
-    branches = cast(Sequence[nn.Module], folded.members) if isinstance(folded, CommitteeGraph) else [folded]
     with torch.no_grad():
-        return OneText(branches).eval()
+        if isinstance(folded, CommitteeGraph):
+            return OneText(cast(Sequence[nn.Module], folded.members), folded.weights).eval()
+        return OneText([folded]).eval()
 
 
 def _branch(branch: nn.Module) -> nn.Module:

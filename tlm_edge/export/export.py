@@ -156,12 +156,16 @@ def _write_bundle(
 def _graphs(source: SourceModel, kind: Target, options: Options) -> dict[str, nn.Module]:
     """What to convert, by the name of its file: a cascade's members one by one, anything else as a whole."""
     if source.cascade is None:
-        return {kind.model_file: deployable(source.members, source.cls_token_id, rewritten=options.rewritten)}
+        return {kind.model_file: _whole(source, options)}
     suffix = Path(kind.model_file).suffix
     return {
         f"member-{number:02d}{suffix}": deployable([member], source.cls_token_id, rewritten=options.rewritten)
         for number, member in enumerate(source.members)
     }
+
+
+def _whole(source: SourceModel, options: Options) -> nn.Module:
+    return deployable(source.members, source.cls_token_id, rewritten=options.rewritten, weights=source.weights)
 
 
 def _check_in(older: OlderRuntime, folder: Path, prepared: Prepared, precision: str, options: Options) -> None:
@@ -222,7 +226,7 @@ def _write_config(source: SourceModel, folder: Path) -> None:
             content = read_config(source.folder).to_json("SequenceClassification")
         for name in ("_name_or_path", "auto_map"):  # a path of the machine it was saved on, and code
             content.pop(name, None)
-        (folder / "config.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / "config.json", content)
 
 
 def _manifest(
@@ -250,4 +254,5 @@ def _manifest(
         versions={"tlm-edge": __version__} | {name: version(name) for name in packages},
         parity=None,
         accuracy=None,
+        weights=source.weights,
     )

@@ -16,9 +16,10 @@ from tlm_edge.data.tokenizer import load_tokenizer
 from tlm_edge.files import sha256_file
 from tlm_edge.hub import name_of
 from tlm_edge.modeling.checkpoint import WEIGHTS
-from tlm_edge.modeling.committee import is_committee, load_committee, member_folders
+from tlm_edge.modeling.committee import is_committee, load_committee, member_folders, tokenizer_home
 from tlm_edge.modeling.config import read_content
-from tlm_edge.modeling.foreign import Member, load_any_classifier
+from tlm_edge.modeling.members import Member, load_member
+from tlm_edge.modeling.ngrams import NGRAMS, NgramClassifier
 from tlm_edge.modeling.stored_cascade import read_cascade
 from tlm_edge.runtime.cascade import Cascade, Votes, vote_in_turn
 from tlm_edge.runtime.classifier import votes_in_batches
@@ -34,7 +35,8 @@ _BATCH_TOKENS = 4096
 class SourceModel:
     """The members (one, for a plain checkpoint) in evaluation mode, their labels, tokenizer and limits.
 
-    The tokenizer cuts texts to ``max_length`` tokens. With a ``cascade`` the members are exported one by one.
+    The tokenizer cuts texts to ``max_length`` tokens. With a ``cascade`` the members are exported one by one;
+    ``weights`` are those of their votes, equal if there are none.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class SourceModel:
     cls_token_id: int
     is_committee: bool
     cascade: Cascade | None = None
+    weights: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,17 +61,31 @@ class SourceModel:
 
     def describe(self) -> Source:
         """What a manifest says of it."""
-        config = self.members[0].config
-        kind = read_content(member_folders(self.folder)[0] if self.is_committee else self.folder)["model_type"]
-        layers = "+".join(str(member.config.num_hidden_layers) for member in self.members)
         return Source(
             name=self.name,
             kind="committee" if self.is_committee else "checkpoint",
-            architecture=f"{kind}, layers {layers}, hidden {config.hidden_size}, heads {config.num_attention_heads}",
+            architecture=self._architecture(),
             members=len(self.members),
             parameters=sum(parameter.numel() for member in self.members for parameter in member.parameters()),
             sha256=_digest(self.folder),
         )
+
+    def _architecture(self) -> str:
+        folders = member_folders(self.folder) if self.is_committee else [self.folder]
+        kinds = [read_content(folder)["model_type"] for folder in folders]
+        words = []
+        encoders = [member.config for member in self.members if not isinstance(member, NgramClassifier)]
+        if encoders:
+            kind = next(kind for kind in kinds if kind != NGRAMS)
+            layers = "+".join(str(config.num_hidden_layers) for config in encoders)
+            heads, hidden = encoders[0].num_attention_heads, encoders[0].hidden_size
+            words.append(f"{kind}, layers {layers}, hidden {hidden}, heads {heads}")
+        words += [
+            f"n-grams, {member.config.buckets} buckets"
+            for member in self.members
+            if isinstance(member, NgramClassifier)
+        ]
+        return " + ".join(words)
 
     def logits(self, token_ids: Sequence[Sequence[int]]) -> np.ndarray:
         """PyTorch's logits (sequences, members, labels), float32, each sequence run by itself, without padding."""
@@ -89,8 +106,8 @@ class SourceModel:
         with torch.inference_mode():
             logits = [member(input_ids, attention_mask).numpy() for member in self.members]
         if self.cascade is None:
-            return Votes(soft_vote(np.stack(logits, axis=1)))
-        return vote_in_turn(self.cascade, len(token_ids), lambda member, rows: logits[member][rows])
+            return Votes(soft_vote(np.stack(logits, axis=1), self.weights))
+        return vote_in_turn(self.cascade, len(token_ids), lambda member, rows: logits[member][rows], self.weights)
 
 
 def load_source(folder: Path, max_length: int | None = None, *, all_members: bool = False) -> SourceModel:
@@ -103,8 +120,9 @@ def load_source(folder: Path, max_length: int | None = None, *, all_members: boo
     if not folder.is_dir():
         raise UserError(f"{folder} is not the folder of a checkpoint or committee")
     committee = is_committee(folder)
-    members: tuple[Member, ...] = load_committee(folder).members if committee else (load_any_classifier(folder),)
-    tokenizer = load_tokenizer(folder)
+    loaded = load_committee(folder) if committee else None
+    members: tuple[Member, ...] = (load_member(folder),) if loaded is None else loaded.members
+    tokenizer = load_tokenizer(tokenizer_home(folder))
     smallest = min(member.config.vocab_size for member in members)
     # Vocabularies of some checkpoints have gaps: the largest id counts, not their size.
     tokens = max(tokenizer.get_vocab().values()) + 1
@@ -130,6 +148,7 @@ def load_source(folder: Path, max_length: int | None = None, *, all_members: boo
         cls_token_id=_first_token(tokenizer, folder),
         is_committee=committee,
         cascade=None if stored is None else stored.cascade,
+        weights=() if loaded is None else loaded.weights,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from tlm_edge.files import write_json
 from tlm_edge.modeling.config import EncoderConfig, read_config, read_content
 from tlm_edge.modeling.heads import MaskedLanguageModel, SequenceClassifier
 from tlm_edge.modeling.hugging_face import rename_tensors
@@ -72,15 +72,20 @@ def save_checkpoint(
     """
     head = "MaskedLM" if isinstance(model, MaskedLanguageModel) else "SequenceClassification"
     content = model.config.to_json(head) | {"torch_dtype": "float16" if half else "float32"}
-    (folder / "config.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", content)
     save_weights(folder / WEIGHTS, model, half=half)
-    for name in TOKENIZER_FILES:
-        if (tokenizer_folder / name).is_file():
-            shutil.copyfile(tokenizer_folder / name, folder / name)
+    copy_tokenizer(tokenizer_folder, folder)
     if recipe is not None:
-        (folder / "training.json").write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(folder / "training.json", recipe)
     if card:
         (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy a tokenizer's files, as many as there are."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 def save_weights(path: Path, model: nn.Module, *, half: bool = False) -> None:
@@ -151,12 +156,17 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
     Raises ``UserError`` if there are none, if they can't be read, or if only a pickle is there.
     """
+    return rename_tensors(load_tensors(folder), read_content(folder))
+
+
+def load_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint as they are named there. Raises ``UserError`` as ``read_weights``."""
     path = require_weights(folder)
     try:
-        tensors = load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} can't be read ({error}): the file is damaged, fetch or save it again") from error
-    return rename_tensors(tensors, read_content(folder))
+    return tensors
 
 
 def require_weights(folder: Path) -> Path:

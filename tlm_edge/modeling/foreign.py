@@ -12,9 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tlm_edge.extras import require_extra
-from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier, require_labels, require_weights
+from tlm_edge.modeling.checkpoint import WEIGHTS, require_labels, require_weights
 from tlm_edge.modeling.config import read_content, read_labels
-from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.modeling.hugging_face import in_berts_words
 from tlm_edge.quiet import quiet
 from tlm_edge.runtime.errors import UserError
@@ -75,23 +74,8 @@ class ForeignClassifier(nn.Module):
         return logits
 
 
-#: A member of a committee, or a plain checkpoint's model.
-Member = SequenceClassifier | ForeignClassifier
-
-
-def load_any_classifier(folder: Path) -> Member:
-    """Load a fine-tuned checkpoint in float32, ready for inference: by our own encoder, or else by transformers.
-
-    Raises ``UserError`` if it is no classifier, or one that neither computes; ``MissingExtraError`` if it takes
-    transformers and that is missing.
-    """
-    if read_content(folder).get("model_type") in FOREIGN:
-        return load_foreign_classifier(folder)
-    return load_classifier(folder)
-
-
 def load_foreign_classifier(folder: Path) -> ForeignClassifier:
-    """Load a checkpoint of one of ``FOREIGN`` in float32 through transformers. Raises as ``load_any_classifier``."""
+    """Load a checkpoint of one of ``FOREIGN`` in float32 through transformers. Raises as ``members.load_member``."""
     content = read_content(folder)
     kind = content["model_type"]
     where = str(folder / "config.json")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tlm_edge.data.tokenizer import load_tokenizer
-from tlm_edge.modeling.committee import is_committee, load_committee
-from tlm_edge.modeling.foreign import Member, load_any_classifier
+from tlm_edge.modeling.committee import is_committee, load_committee, tokenizer_home
+from tlm_edge.modeling.members import Member, load_member
 from tlm_edge.modeling.stored_cascade import read_cascade
 from tlm_edge.runtime.cascade import Votes, vote_in_turn
 from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions, votes_in_batches
@@ -37,16 +37,17 @@ class TorchClassifier:
             torch.set_num_threads(threads)
         self.labels: tuple[str, ...]
         self.members: tuple[Member, ...]
-        self.cascade = None
+        self.weights: tuple[float, ...]
+        self.cascade, self.weights = None, ()
         if is_committee(folder):
             committee = load_committee(folder)
-            self.members = committee.members
+            self.members, self.weights = committee.members, committee.weights
             stored = None if all_members else read_cascade(folder)
             self.cascade = None if stored is None else stored.cascade
             self.labels, self.max_length = committee.labels, committee.max_length
             self._pad_token_id = committee.members[0].config.pad_token_id
         else:
-            model = load_any_classifier(folder)
+            model = load_member(folder)
             self.members = (model,)
             self.labels, self.max_length = model.config.labels, model.config.max_position_embeddings
             self._pad_token_id = model.config.pad_token_id
@@ -80,8 +81,10 @@ class TorchClassifier:
                 self.cascade,
                 len(input_ids),
                 lambda member, rows: self._logits(self.members[member], input_ids[rows], attention_mask[rows]),
+                self.weights,
             )
-        return Votes(soft_vote(np.stack([self._logits(each, input_ids, attention_mask) for each in self.members], 1)))
+        logits = np.stack([self._logits(each, input_ids, attention_mask) for each in self.members], axis=1)
+        return Votes(soft_vote(logits, self.weights))
 
     def _arrays(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         input_ids, attention_mask = (torch.from_numpy(array) for array in pad(token_ids, self._pad_token_id))
@@ -94,6 +97,7 @@ class TorchClassifier:
 
 
 def _text_encoder(folder: Path, max_length: int, *, parallel: bool) -> TextEncoder:
+    folder = tokenizer_home(folder)
     file = folder / "tokenizer.json"
     if file.is_file():
         return TextEncoder(file, max_length, parallel=parallel)

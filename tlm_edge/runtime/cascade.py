@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,8 @@ class Cascade:
     """Which member is asked when, and how clear a vote has to be for no other to be asked.
 
     ``order`` numbers every member once. After member ``order[k]`` a text is decided if its best label leads the second
-    best by at least ``margins[k]`` in the mean of the softmax outputs so far; there is no margin after the last.
+    best by at least ``margins[k]`` in the (weighted) mean of the softmax outputs so far; there is no margin after the
+    last.
     """
 
     order: tuple[int, ...]
@@ -52,20 +53,26 @@ def lead(vote: np.ndarray) -> np.ndarray:
     return difference
 
 
-def vote_in_turn(cascade: Cascade, rows: int, ask: Ask) -> Votes:
-    """Ask the members in turn, each for the ``rows`` that are undecided so far."""
+def vote_in_turn(cascade: Cascade, rows: int, ask: Ask, weights: Sequence[float] = ()) -> Votes:
+    """Ask the members in turn, each for the ``rows`` that are undecided so far.
+
+    ``weights`` are those of ``soft_vote``, by the members' numbers.
+    """
     undecided = np.arange(rows)
     used = np.zeros(rows, dtype=np.int64)
     total = np.zeros((0, 0))
+    shares = weights or (1.0,) * len(cascade.order)
+    # What the members asked so far weigh, by turn.
+    weighed = np.cumsum([shares[member] for member in cascade.order])
     for turn, member in enumerate(cascade.order):
         answer = softmax(ask(member, undecided))
         if turn == 0:
             total = np.zeros((rows, answer.shape[1]), dtype=answer.dtype)
-        total[undecided] += answer
+        total[undecided] += answer * total.dtype.type(shares[member])
         used[undecided] += 1
         if turn < len(cascade.margins):
-            clear = lead(total[undecided] / (turn + 1)) >= cascade.margins[turn]
+            clear = lead(total[undecided] / total.dtype.type(weighed[turn])) >= cascade.margins[turn]
             undecided = undecided[~clear]
             if not len(undecided):
                 break
-    return Votes(total / used[:, None].astype(total.dtype), used)
+    return Votes(total / weighed[used - 1, None].astype(total.dtype), used)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from tlm_edge.runtime.cascade import Cascade
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import JsonShapeError, from_json
+from tlm_edge.runtime.vote import weights_fault
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -91,7 +92,8 @@ class Manifest:
     model's labels. ``lengths`` are the only ones the file runs, empty where any up to ``max_length`` will do.
     ``delegated`` is the share of operators that the runtime's fast backend took, null where it has none.
     ``member_files`` are the members' files in voting order where each has its own, of which ``model_file`` is the
-    first; ``cascade`` tells when which of them is asked, null where all are.
+    first; ``cascade`` tells when which of them is asked, null where all are. ``weights`` are those of the members'
+    votes, empty where all count the same.
     """
 
     schema_version: int
@@ -115,6 +117,7 @@ class Manifest:
     accuracy: Accuracy | None
     member_files: tuple[str, ...] = ()
     cascade: Cascade | None = None
+    weights: tuple[float, ...] = ()
 
     @property
     def model_files(self) -> tuple[str, ...]:
@@ -182,6 +185,8 @@ def _check_members(manifest: Manifest) -> None:
     files, cascade = manifest.member_files, manifest.cascade
     if files and (len(files) != manifest.source.members or files[0] != manifest.model_file):
         raise JsonShapeError("member_files: none, or one a member, model_file the first, expected")
+    if (fault := weights_fault(manifest.weights, manifest.source.members)) is not None:
+        raise JsonShapeError(f"weights: {fault}")
     if cascade is None:
         return
     if (fault := cascade.fault()) is not None:

@@ -35,4 +35,4 @@ def open_session(bundle: Bundle, threads: int | None = None, *, all_members: boo
     if not manifest.member_files:
         return cast(Session, kind(bundle.model_file, threads))
     members = [kind(bundle.folder / file, threads) for file in manifest.member_files]
-    return StagedSession(members, None if all_members else manifest.cascade)
+    return StagedSession(members, None if all_members else manifest.cascade, manifest.weights)

@@ -19,10 +19,14 @@ class StagedSession:
     ``member_logits``.
     """
 
-    def __init__(self, members: Sequence[Session], cascade: Cascade | None):
-        """Join ``members``, in voting order; without ``cascade`` every one is asked of every text."""
+    def __init__(self, members: Sequence[Session], cascade: Cascade | None, weights: Sequence[float] = ()):
+        """Join ``members``, in voting order; without ``cascade`` every one is asked of every text.
+
+        ``weights`` are those of ``soft_vote``.
+        """
         self._members = members
         self._cascade = cascade
+        self._weights = weights
         self.runtime, self.version = members[0].runtime, members[0].version
         self.brings = getattr(members[0], "brings", ())
 
@@ -31,11 +35,12 @@ class StagedSession:
         if self._cascade is None:
             answers = [member.run(input_ids, attention_mask)["logits"] for member in self._members]
             logits = np.stack(answers, axis=1)
-            return {"probabilities": soft_vote(logits), "member_logits": logits}
+            return {"probabilities": soft_vote(logits, self._weights), "member_logits": logits}
         votes = vote_in_turn(
             self._cascade,
             len(input_ids),
             lambda member, rows: self._members[member].run(input_ids[rows], attention_mask[rows])["logits"],
+            self._weights,
         )
         used = votes.members_used
         return {"probabilities": votes.probabilities} | ({} if used is None else {"members_used": used})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlm_edge.compile.inspect import member_costs
 from tlm_edge.data.tasks import load_examples
 from tlm_edge.files import new_folder
 from tlm_edge.modeling.committee import is_committee
@@ -64,6 +65,8 @@ def calibrate_committee(
         np.asarray(examples.labels),
         max_drop=job.max_drop,
         confidence=job.confidence,
+        costs=member_costs(job.committee),
+        weights=classifier.weights,
         seed=job.seed,
     )
     stored = StoredCascade(

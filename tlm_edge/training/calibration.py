@@ -49,6 +49,34 @@ class Calibration:
     p_value: float
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """Logits (rows, members, labels) with the labels (rows,) that are right, and the weights of the members' votes."""
+
+    logits: Array
+    expected: NDArray[np.int64]
+    weights: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.expected)
+
+    def select(self, rows: NDArray[np.int64]) -> _Answers:
+        return _Answers(self.logits[rows], self.expected[rows], self.weights)
+
+    def full(self) -> NDArray[np.int64]:
+        """The labels that all members together choose."""
+        chosen: NDArray[np.int64] = soft_vote(self.logits, self.weights).argmax(axis=1)
+        return chosen
+
+    def replay(self, cascade: Cascade) -> Votes:
+        return vote_in_turn(cascade, len(self), lambda member, rows: self.logits[rows, member], self.weights)
+
+    def lost(self, cascade: Cascade) -> int:
+        """How many rows the cascade makes wrong that all members together get right."""
+        own = self.replay(cascade).probabilities.argmax(axis=1) == self.expected
+        return int(np.sum((self.full() == self.expected) & ~own))
+
+
 def calibrate(
     logits: Array,
     expected: NDArray[np.int64],
@@ -56,12 +84,13 @@ def calibrate(
     max_drop: float = 0.002,
     confidence: float = 0.95,
     costs: Sequence[float] | None = None,
+    weights: tuple[float, ...] = (),
     seed: int = 0,
 ) -> Calibration:
-    """Find the cascade that asks the fewest members and loses less than ``max_drop`` of the accuracy of all.
+    """Find the cascade that costs least and loses less than ``max_drop`` of the accuracy of all members.
 
     ``logits`` (rows, members, labels) of texts that no member was trained on, ``expected`` (rows,) their labels;
-    ``costs`` what asking each member takes, equal if ``None``.
+    ``costs`` what asking each member takes, equal if ``None``; ``weights`` those of ``soft_vote``.
     Raises ``UserError`` if there are too few rows to show such a bound.
     """
     needed = 2 * rows_needed(max_drop, confidence)
@@ -70,23 +99,22 @@ def calibrate(
             f"{len(logits)} rows can't show that less than {max_drop:.2%} is lost with {confidence:.0%} confidence: "
             f"give at least {needed} rows, or allow more with --max-drop"
         )
-    order = np.random.default_rng(seed).permutation(len(logits))
-    proposing, certifying = order[: len(order) // 2], order[len(order) // 2 :]
-    prices = np.asarray(costs if costs is not None else [1.0] * logits.shape[1])
-    asked = _best_order(logits[proposing], expected[proposing], max_drop, prices)
+    every = _Answers(logits, expected, weights)
+    order = np.random.default_rng(seed).permutation(len(every))
+    proposing, certifying = every.select(order[: len(order) // 2]), every.select(order[len(order) // 2 :])
+    asked = _best_order(proposing, max_drop, np.asarray(costs if costs is not None else [1.0] * logits.shape[1]))
     kept, p_kept = Cascade(asked, (NEVER,) * (len(asked) - 1)), 1.0
-    for proposed in _proposals(logits[proposing], expected[proposing], asked, max_drop):
-        p_value = loss_p_value(_lost(logits[certifying], expected[certifying], proposed), len(certifying), max_drop)
+    for proposed in _proposals(proposing, asked, max_drop):
+        p_value = loss_p_value(certifying.lost(proposed), len(certifying), max_drop)
         if p_value > 1 - confidence:
             break
         kept, p_kept = proposed, p_value
-    full = soft_vote(logits[certifying]).argmax(axis=1) == expected[certifying]
-    votes = _replay(kept, logits[certifying])
+    votes = certifying.replay(kept)
     return Calibration(
         cascade=kept,
         rows=len(certifying),
-        accuracy=float(np.mean(votes.probabilities.argmax(axis=1) == expected[certifying])),
-        full_accuracy=float(full.mean()),
+        accuracy=float(np.mean(votes.probabilities.argmax(axis=1) == certifying.expected)),
+        full_accuracy=float(np.mean(certifying.full() == certifying.expected)),
         mean_members=_price(votes, np.ones(logits.shape[1])),
         max_drop=max_drop,
         confidence=confidence,
@@ -109,41 +137,41 @@ def loss_p_value(lost: int, rows: int, drop: float) -> float:
     return float(binom.cdf(lost, rows, drop))
 
 
-def _best_order(logits: Array, expected: NDArray[np.int64], allowed: float, costs: Array) -> tuple[int, ...]:
-    members = logits.shape[1]
+def _best_order(answers: _Answers, allowed: float, costs: Array) -> tuple[int, ...]:
+    members = answers.logits.shape[1]
     if members > _MOST_ORDERED:
-        right = (logits.argmax(axis=2) == expected[:, None]).mean(axis=0)
+        right = (answers.logits.argmax(axis=2) == answers.expected[:, None]).mean(axis=0)
         return tuple(np.argsort(-right / costs, kind="stable").tolist())
 
     def price(order: tuple[int, ...]) -> float:
-        return _price(_replay(_propose(logits, expected, order, allowed), logits), costs[list(order)])
+        return _price(answers.replay(_propose(answers, order, allowed)), costs[list(order)])
 
     return min(permutations(range(members)), key=price)
 
 
-def _proposals(
-    logits: Array, expected: NDArray[np.int64], order: tuple[int, ...], max_drop: float
-) -> Iterator[Cascade]:
+def _proposals(answers: _Answers, order: tuple[int, ...], max_drop: float) -> Iterator[Cascade]:
     """Cascades from the most careful to the boldest."""
-    lossless = _propose(logits, expected, order, 0.0)
+    lossless = _propose(answers, order, 0.0)
     for step in range(1, _CAREFUL_STEPS + 1):
         share = step / _CAREFUL_STEPS
         yield Cascade(order, tuple(min(NEVER, 1 - share * (1 - margin)) for margin in lossless.margins))
     for step in range(1, _STEPS + 1):
-        yield _propose(logits, expected, order, 2 * max_drop * step / _STEPS)
+        yield _propose(answers, order, 2 * max_drop * step / _STEPS)
 
 
-def _propose(logits: Array, expected: NDArray[np.int64], order: tuple[int, ...], allowed: float) -> Cascade:
+def _propose(answers: _Answers, order: tuple[int, ...], allowed: float) -> Cascade:
     """The smallest margins with which each stage makes at most its part of ``allowed`` of the rows wrong."""
-    full = soft_vote(logits).argmax(axis=1)
-    answers = softmax(logits[:, list(order)])
-    budget = allowed * len(logits) / (len(order) - 1)
-    undecided = np.arange(len(logits))
+    full = answers.full()
+    votes = softmax(answers.logits[:, list(order)])
+    shares = np.asarray([answers.weights[member] for member in order] if answers.weights else [1.0] * len(order))
+    budget = allowed * len(answers) / (len(order) - 1)
+    undecided = np.arange(len(answers))
     margins = []
-    for stage in range(len(order) - 1):
-        vote = answers[undecided, : stage + 1].mean(axis=1)
+    for stage in range(1, len(order)):
+        vote = np.average(votes[undecided, :stage], axis=1, weights=shares[:stage])
         leads = lead(vote)
-        harmed = (full[undecided] == expected[undecided]) & (vote.argmax(axis=1) != expected[undecided])
+        expected = answers.expected[undecided]
+        harmed = (full[undecided] == expected) & (vote.argmax(axis=1) != expected)
         margins.append(_smallest_margin(leads, harmed, budget))
         undecided = undecided[leads < margins[-1]]
     return Cascade(order, tuple(margins))
@@ -161,18 +189,7 @@ def _smallest_margin(leads: Array, harmed: NDArray[np.bool_], budget: float) -> 
     return float(np.nextafter(leads[order][over.argmax()], NEVER))
 
 
-def _lost(logits: Array, expected: NDArray[np.int64], cascade: Cascade) -> int:
-    """How many rows the cascade makes wrong that all members together get right."""
-    full = soft_vote(logits).argmax(axis=1) == expected
-    own = _replay(cascade, logits).probabilities.argmax(axis=1) == expected
-    return int(np.sum(full & ~own))
-
-
 def _price(votes: Votes, costs: Array) -> float:
     """What a text takes on average if the members cost ``costs`` in the order in which they are asked."""
     used = np.zeros(0, dtype=np.int64) if votes.members_used is None else votes.members_used
     return float(np.cumsum(costs)[used - 1].mean())
-
-
-def _replay(cascade: Cascade, logits: Array) -> Votes:
-    return vote_in_turn(cascade, len(logits), lambda member, rows: logits[rows, member])

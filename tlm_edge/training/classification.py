@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,21 @@ from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.examples import EncodedExamples, encode_examples, split_validation
 from tlm_edge.training.finetune import FinetuneRecipe, FinetuneTokenIds
 from tlm_edge.training.tokens import special_id, special_ids
+
+
+class LabelledJob(Protocol):
+    """What a job says of its labelled texts; the fields are those of ``FinetuneJob``."""
+
+    @property
+    def data(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def test_data(self) -> str | None: ...  # noqa: D102
+    @property
+    def text_columns(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def label_column(self) -> str | None: ...  # noqa: D102
+    @property
+    def columns(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -80,10 +95,11 @@ def scratch_config(
 def prepare(job: FinetuneJob) -> PreparedJob:
     """Read the data of ``job`` and tokenize it. Raises ``UserError`` for input that doesn't fit."""
     tokenizer = load_tokenizer(job.source)
-    task, more = _load_tasks(job)
+    task, more = load_tasks(job)
     markers = _add_markers(tokenizer, task)
     config = _config(job, tokenizer, task, markers)
-    splits = _encode(job, task, more, tokenizer, config)
+    seed = job.recipe.seed if job.split_seed is None else job.split_seed
+    splits = encode_splits(task, more, tokenizer, config.max_position_embeddings, job.validation_share, seed)
     return PreparedJob(tokenizer, config, _token_ids(tokenizer, job.source), *splits)
 
 
@@ -108,7 +124,11 @@ def load_pretrained(model: SequenceClassifier, checkpoint: Path) -> None:
     load_weights(model, weights, checkpoint, optional=r"bert\.pooler\.|classifier\.")
 
 
-def _load_tasks(job: FinetuneJob) -> tuple[Task, list[Task]]:
+def load_tasks(job: LabelledJob) -> tuple[Task, list[Task]]:
+    """The first source of ``job``, with its test texts if they are named, and the others, sharing its labels.
+
+    Raises ``UserError`` for input that doesn't fit.
+    """
     options: dict[str, Any] = {
         "text_columns": job.text_columns,
         "label_column": job.label_column,
@@ -160,10 +180,13 @@ def _config(job: FinetuneJob, tokenizer: Tokenizer, task: Task, markers: tuple[i
     )
 
 
-def _encode(
-    job: FinetuneJob, task: Task, more: list[Task], tokenizer: Tokenizer, config: EncoderConfig
+def encode_splits(
+    task: Task, more: list[Task], tokenizer: Tokenizer, max_length: int, validation_share: float, seed: int
 ) -> tuple[EncodedExamples, EncodedExamples | None, EncodedExamples | None]:
-    max_length = config.max_position_embeddings
+    """The rows for training, validation and test as token ids, of what ``load_tasks`` gives.
+
+    ``validation_share`` of the training rows is held out, drawn with ``seed``, unless there is a validation split.
+    """
     parts = [task.splits["train"], *(other.splits["train"] for other in more)]
     train = encode_examples(
         tokenizer,
@@ -178,9 +201,8 @@ def _encode(
         if name in task.splits
     }
     validation = held.get("validation")
-    seed = job.recipe.seed if job.split_seed is None else job.split_seed
-    if validation is None and job.validation_share:
-        rows, held_out = split_validation(train.labels, job.validation_share, seed)
+    if validation is None and validation_share:
+        rows, held_out = split_validation(train.labels, validation_share, seed)
         if len(held_out):
             train, validation = train.select(rows), train.select(held_out)
     return train, validation, held.get("test")

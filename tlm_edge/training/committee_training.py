@@ -13,7 +13,7 @@ from accelerate import PartialState
 from tlm_edge.data.tasks import load_examples
 from tlm_edge.files import refuse_existing, sha256_file
 from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier
-from tlm_edge.modeling.committee import build_committee, check_members, tokenizer_digest
+from tlm_edge.modeling.committee import build_committee, check_members, single_members, tokenizer_digest
 from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.classification import FinetuneJob, prepare
@@ -25,6 +25,7 @@ from tlm_edge.training.model_card import committee_card
 from tlm_edge.training.pretrain_job import PretrainJob, run_pretrain
 from tlm_edge.training.provenance import environment
 from tlm_edge.training.run import check_out, close_run, finished_result, open_run, work_folder
+from tlm_edge.training.weighting import fit_weights
 
 
 @dataclass(frozen=True)
@@ -93,22 +94,37 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
 
 
 def build_measured(
-    members: Sequence[Path], out: Path, data: str, *, threads: int | None = None, force: bool = False
+    members: Sequence[Path],
+    out: Path,
+    data: str | None,
+    *,
+    weigh_on: str | None = None,
+    threads: int | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Build a committee whose card has its scores, and each member's, on the labelled texts of ``data``.
 
-    Returns these scores as JSON values, under ``test``. Raises ``UserError`` as ``build_committee`` does, and if
-    ``data`` doesn't fit.
+    The votes are weighted by the texts of ``weigh_on``, which no member was trained on, equal if ``None``. Returns the
+    scores as JSON values, under ``test``. Raises ``UserError`` as ``build_committee`` and ``fit_weights`` do, and if
+    texts don't fit.
     """
     refuse_existing(out, force=force)
+    members = single_members(members)
     check_members(members)
     classifiers = [TorchClassifier(member, threads) for member in members]
-    examples = load_examples(data, classifiers[0].labels)
-    probabilities = np.stack([classifier.probabilities(examples.texts) for classifier in classifiers])
-    scores = _vote(probabilities, examples.labels, classifiers[0].labels)
-    card = committee_card(out.name, members, {"test": (scores.committee, scores.members)})
-    build_committee(members, out, card=card, force=force)
-    return {"test": scores.to_json()}
+    labels = classifiers[0].labels
+
+    def asked(source: str) -> tuple[np.ndarray, np.ndarray]:
+        examples = load_examples(source, labels)
+        return np.stack([classifier.probabilities(examples.texts) for classifier in classifiers]), examples.labels
+
+    weights = () if weigh_on is None else fit_weights(*asked(weigh_on))
+    scores = None if data is None else _vote(*asked(data), labels, weights)
+    card = committee_card(
+        out.name, members, {} if scores is None else {"test": (scores.committee, scores.members)}, weights
+    )
+    build_committee(members, out, card=card, weights=weights, force=force)
+    return {} if scores is None else {"test": scores.to_json()}
 
 
 def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:
@@ -166,7 +182,10 @@ def _score(members: Sequence[Path], examples: EncodedExamples, pad_token_id: int
     return _vote(probabilities, examples.labels, models[0].config.labels)
 
 
-def _vote(probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> _Scores:
-    """Scores of probabilities (members, texts, labels) and of their mean."""
-    vote = classification_metrics(probabilities.mean(axis=0), truth, labels)
+def _vote(
+    probabilities: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], weights: Sequence[float] = ()
+) -> _Scores:
+    """Scores of probabilities (members, texts, labels) and of their mean, weighted if there are ``weights``."""
+    together = np.average(probabilities, axis=0, weights=weights or None)
+    vote = classification_metrics(together, truth, labels)
     return _Scores(vote, tuple(classification_metrics(one, truth, labels) for one in probabilities))

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from tlm_edge.files import new_file
 from tlm_edge.modeling.heads import SequenceClassifier, set_dropout
+from tlm_edge.modeling.ngrams import NgramClassifier
 from tlm_edge.runtime.classifier import batches_by_length
 from tlm_edge.training.examples import EncodedExamples, epoch_batches, mask_at_random
 from tlm_edge.training.metrics import ClassificationMetrics, classification_metrics
@@ -180,7 +181,10 @@ def finetune(
 
 
 def evaluate_examples(
-    model: SequenceClassifier, examples: EncodedExamples, pad_token_id: int, accelerator: Accelerator | None = None
+    model: SequenceClassifier | NgramClassifier,
+    examples: EncodedExamples,
+    pad_token_id: int,
+    accelerator: Accelerator | None = None,
 ) -> ClassificationMetrics:
     """Score ``model`` on ``examples``; several processes share the rows and all get the same answer."""
     probabilities = example_probabilities(model, examples, pad_token_id, accelerator)
@@ -189,7 +193,10 @@ def evaluate_examples(
 
 @torch.no_grad()
 def example_probabilities(
-    model: SequenceClassifier, examples: EncodedExamples, pad_token_id: int, accelerator: Accelerator | None = None
+    model: SequenceClassifier | NgramClassifier,
+    examples: EncodedExamples,
+    pad_token_id: int,
+    accelerator: Accelerator | None = None,
 ) -> NDArray[np.float32]:
     """Probabilities (rows, labels) in float32, without dropout, rows in the order of ``examples``."""
     rank, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)

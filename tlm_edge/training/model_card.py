@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlm_edge.modeling.config import EncoderConfig, read_config
+from tlm_edge.modeling.config import EncoderConfig
+from tlm_edge.modeling.members import read_member_config
+from tlm_edge.modeling.ngrams import NgramConfig
 from tlm_edge.training.metrics import ClassificationMetrics
 
 #: Labels up to which the whole confusion matrix is shown.
@@ -61,6 +63,40 @@ def classifier_card(
     return card(metadata, name, sections)
 
 
+def ngrams_card(
+    name: str,
+    config: NgramConfig,
+    recipe: Mapping[str, Any],
+    validation: ClassificationMetrics | None,
+    test: ClassificationMetrics | None,
+) -> str:
+    """The card of a linear classifier of token n-grams; ``recipe`` is the content of its ``training.json``."""
+    data, rows, settings = ", ".join(source["name"] for source in recipe["data"]), recipe["rows"], recipe["settings"]
+    metadata: dict[str, Any] = {
+        "library_name": "tlm-edge",
+        "pipeline_tag": "text-classification",
+        "tags": ["text-classification", "ngrams", "linear", "edge"],
+        "metrics": ["accuracy", "f1"],
+    }
+    about = f"Trained on {data}: {len(config.labels)} labels ({_shortened(config.labels)}). {shape(config)}"
+    sections = [("", about), ("Use", usage(name, config))]
+    if test:
+        dataset = recipe["test_data"][0]["name"] if recipe["test_data"] else recipe["data"][0]["name"]
+        metadata["model-index"] = evaluation_metadata(name, dataset, "test", test)
+        sections.append(("Test", "Never trained nor chosen on.\n\n" + scores(test)))
+    if validation:
+        held = "Of the same model before the held-out rows were learned too; the regularisation was chosen on them."
+        sections.append(("Validation", f"{held}\n\n{scores(validation)}"))
+    training = {
+        "data": data,
+        "rows": f"{rows['train'] + rows['validation']:,}",
+        "regularisation (C)": settings["strength"],
+        "longest input": f"{recipe['max_length']} tokens",
+        "time": f"{recipe['result']['seconds']:,.0f} s on {recipe['environment']['processor']}",
+    }
+    return card(metadata, name, [*sections, ("Training", f"{table(training)}\n\nMore in `training.json`.")])
+
+
 def encoder_card(name: str, config: EncoderConfig, recipe: Mapping[str, Any]) -> str:
     """The card of a pre-trained encoder; ``recipe`` is the content of its ``training.json``."""
     result, corpus = recipe["result"], ", ".join(source["name"] for source in recipe["corpus"])
@@ -102,24 +138,29 @@ def committee_card(
     name: str,
     members: Sequence[Path],
     measured: Mapping[str, tuple[ClassificationMetrics, Sequence[ClassificationMetrics]]],
+    weights: Sequence[float] = (),
 ) -> str:
     """The card of a committee of member checkpoints.
 
-    ``measured`` has by split the scores of the committee and of each member on the same rows.
+    ``measured`` has by split the scores of the committee and of each member on the same rows; ``weights`` are those of
+    the members' votes.
     """
-    configs = [read_config(member) for member in members]
+    configs = [read_member_config(member) for member in members]
     metadata: dict[str, Any] = {
         "library_name": "tlm-edge",
         "pipeline_tag": "text-classification",
         "tags": ["text-classification", "bert", "tiny", "edge", "committee"],
         "metrics": ["accuracy", "f1"],
     }
+    mean = "weighted mean" if weights else "mean"
     about = (
-        f"A soft committee of {len(members)}: its probabilities are the mean of the members' softmax outputs "
+        f"A soft committee of {len(members)}: its probabilities are the {mean} of the members' softmax outputs "
         "(Gross et al., *Tiny language models*, arXiv 2507.14871). "
         f"{len(configs[0].labels)} labels ({_shortened(configs[0].labels)})."
     )
     lines = [f"- `members/{number:02d}`: {shape(config)}" for number, config in enumerate(configs)]
+    if weights:
+        lines = [f"{line} Its vote weighs {weight:.3f}." for line, weight in zip(lines, weights, strict=True)]
     use = f'```python\nimport tlm_edge\n\nprint(tlm_edge.load("{name}").predict(["…"]))\n```'
     sections = [("", about), ("Use", use), ("Members", "\n".join(lines) + "\n\nEach has a model card of its own.")]
     notes = {
@@ -145,8 +186,12 @@ def _score_row(name: str, metrics: ClassificationMetrics) -> str:
     return f"| {name} | {metrics.accuracy:.4f} | {metrics.macro_f1:.4f} |"
 
 
-def shape(config: EncoderConfig) -> str:
-    """One sentence on an encoder's size."""
+def shape(config: EncoderConfig | NgramConfig) -> str:
+    """One sentence on a model's size."""
+    if isinstance(config, NgramConfig):
+        return (
+            f"A linear classifier of {config.vocab_size:,} tokens and of pairs of them in {config.buckets:,} buckets."
+        )
     layers = f"{config.num_hidden_layers} layer{'s' if config.num_hidden_layers > 1 else ''}"
     convolution = ""
     if config.convolution:
@@ -158,12 +203,12 @@ def shape(config: EncoderConfig) -> str:
     )
 
 
-def usage(name: str, config: EncoderConfig) -> str:
+def usage(name: str, config: EncoderConfig | NgramConfig) -> str:
     """How to load a classifier."""
     text = (
         f'```python\nimport tlm_edge\n\nclassifier = tlm_edge.load("{name}")\nprint(classifier.predict(["…"]))\n```\n\n'
     )
-    if config.is_plain:
+    if isinstance(config, EncoderConfig) and config.is_plain:
         return text + "It also loads in `transformers` with `AutoModelForSequenceClassification`."
     return text + "Its architecture is not one of `transformers`; it loads in `tlm_edge` only, without remote code."
 

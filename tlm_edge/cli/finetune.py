@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,22 @@ def finetune(
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", metavar="DIR", help="The tokenizer for --from-scratch.")
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option("--teacher", metavar="MODEL", help="Learn the probabilities of this classifier, too."),
+    ] = None,
+    teacher_weight: Annotated[
+        float,
+        typer.Option("--teacher-weight", min=0.0, max=1.0, metavar="X", help="Their share; the rest are the labels."),
+    ] = 0.7,
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="FILE",
+            help="More texts, one a line or in a column 'text', to learn from --teacher.",
+        ),
     ] = None,
     hidden_size: training.HiddenSizeOption = None,
     heads: training.HeadsOption = None,
@@ -64,9 +81,12 @@ def finetune(
     """
     if (checkpoint is None) == (from_scratch is None):
         raise UserError("name the CHECKPOINT to start from, or give --from-scratch ARCH, one of the two")
+    if unlabelled and teacher is None:
+        raise UserError("--unlabelled needs --teacher MODEL: who else would say what the texts are")
     training.begin(threads)
     from tlm_edge.shipped import resolve_model
     from tlm_edge.training.classification import FinetuneJob, scratch_config
+    from tlm_edge.training.distillation import Distillation
     from tlm_edge.training.finetune import FinetuneRecipe
     from tlm_edge.training.finetune_job import run_finetune
 
@@ -102,6 +122,9 @@ def finetune(
         max_length=max_length,
         validation_share=validation_share,
         half=half,
+        distillation=None
+        if teacher is None
+        else Distillation(resolve_model(teacher), teacher_weight, tuple(unlabelled or ())),
     )
     with training.resumable():
         done = run_finetune(job, resume=resume, force=force)

@@ -16,6 +16,7 @@ from tlm_edge.modeling.checkpoint import hugging_face_name, load_weights, read_w
 from tlm_edge.modeling.config import EncoderConfig, architecture, read_config
 from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.training.distillation import Distillation, Teacher
 from tlm_edge.training.examples import EncodedExamples, encode_examples, split_validation
 from tlm_edge.training.finetune import FinetuneRecipe, FinetuneTokenIds
 from tlm_edge.training.tokens import special_id, special_ids
@@ -59,6 +60,8 @@ class FinetuneJob:
     max_length: int | None = None
     validation_share: float = 0.1
     half: bool = False
+    #: A teacher to learn from beside the labels.
+    distillation: Distillation | None = None
     #: Seed of the validation split, so that runs with different seeds can share it; that of the recipe if None.
     split_seed: int | None = None
 
@@ -99,7 +102,9 @@ def prepare(job: FinetuneJob) -> PreparedJob:
     markers = _add_markers(tokenizer, task)
     config = _config(job, tokenizer, task, markers)
     seed = job.recipe.seed if job.split_seed is None else job.split_seed
-    splits = encode_splits(task, more, tokenizer, config.max_position_embeddings, job.validation_share, seed)
+    teacher = None if job.distillation is None else Teacher(job.distillation, task.labels)
+    length = config.max_position_embeddings
+    splits = encode_splits(task, more, tokenizer, length, job.validation_share, seed, teacher)
     return PreparedJob(tokenizer, config, _token_ids(tokenizer, job.source), *splits)
 
 
@@ -181,19 +186,28 @@ def _config(job: FinetuneJob, tokenizer: Tokenizer, task: Task, markers: tuple[i
 
 
 def encode_splits(
-    task: Task, more: list[Task], tokenizer: Tokenizer, max_length: int, validation_share: float, seed: int
+    task: Task,
+    more: list[Task],
+    tokenizer: Tokenizer,
+    max_length: int,
+    validation_share: float,
+    seed: int,
+    teacher: Teacher | None = None,
 ) -> tuple[EncodedExamples, EncodedExamples | None, EncodedExamples | None]:
     """The rows for training, validation and test as token ids, of what ``load_tasks`` gives.
 
-    ``validation_share`` of the training rows is held out, drawn with ``seed``, unless there is a validation split.
+    ``validation_share`` of the training rows is held out, drawn with ``seed``, unless there is a validation split. With
+    a ``teacher`` the rows for training have its targets, and its unlabelled texts are among them.
     """
     parts = [task.splits["train"], *(other.splits["train"] for other in more)]
+    texts, labels = [text for part in parts for text in part.texts], np.concatenate([part.labels for part in parts])
     train = encode_examples(
         tokenizer,
-        [text for part in parts for text in part.texts],
-        np.concatenate([part.labels for part in parts]),
+        texts,
+        labels,
         max_length,
         sources=np.concatenate([np.full(len(part), number) for number, part in enumerate(parts)]),
+        targets=None if teacher is None else teacher.targets(texts, labels),
     )
     held = {
         name: encode_examples(tokenizer, task.splits[name].texts, task.splits[name].labels, max_length)
@@ -205,4 +219,6 @@ def encode_splits(
         rows, held_out = split_validation(train.labels, validation_share, seed)
         if len(held_out):
             train, validation = train.select(rows), train.select(held_out)
+    if teacher is not None and (more_texts := teacher.unlabelled(tokenizer, max_length, len(parts))) is not None:
+        train = train.joined(more_texts)
     return train, validation, held.get("test")

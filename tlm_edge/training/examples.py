@@ -22,13 +22,15 @@ _BATCHES_A_WINDOW = 50
 class EncodedExamples:
     """Texts as token ids laid end to end, with their labels and the number of the source each came from.
 
-    ``tokens`` (total,), ``starts`` (n + 1,), ``labels`` (n,), ``sources`` (n,).
+    ``tokens`` (total,), ``starts`` (n + 1,), ``labels`` (n,), ``sources`` (n,). ``targets`` (n, labels) are the
+    probabilities to learn where they are not just the labels.
     """
 
     tokens: NDArray[np.int32]
     starts: NDArray[np.int64]
     labels: NDArray[np.int64]
     sources: NDArray[np.int64]
+    targets: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,12 +52,24 @@ class EncodedExamples:
         """Only the rows at ``indices``, in that order."""
         starts = np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64)
         tokens = np.concatenate([self.ids(index) for index in indices]) if len(indices) else self.tokens[:0]
-        return EncodedExamples(tokens, starts, self.labels[indices], self.sources[indices])
+        targets = None if self.targets is None else self.targets[indices]
+        return EncodedExamples(tokens, starts, self.labels[indices], self.sources[indices], targets)
+
+    def joined(self, other: EncodedExamples) -> EncodedExamples:
+        """These rows and those of ``other``, which has targets if these have."""
+        both = self.targets is not None and other.targets is not None
+        return EncodedExamples(
+            np.concatenate([self.tokens, other.tokens]),
+            np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.sources, other.sources]),
+            np.concatenate([self.targets, other.targets]) if both else None,
+        )
 
     def digest(self) -> str:
-        """SHA-256 of tokens and labels: two runs with the same digest read the same rows."""
+        """SHA-256 of tokens, labels and targets: two runs with the same digest read the same rows."""
         content = hashlib.sha256()
-        for array in (self.tokens, self.starts, self.labels):
+        for array in (self.tokens, self.starts, self.labels, *(() if self.targets is None else (self.targets,))):
             content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
 
@@ -67,6 +81,7 @@ def encode_examples(
     max_length: int,
     *,
     sources: NDArray[np.int64] | None = None,
+    targets: NDArray[np.float32] | None = None,
 ) -> EncodedExamples:
     """Tokenize ``texts``, special tokens included, cut to ``max_length`` tokens."""
     tokenizer.enable_truncation(max_length)
@@ -78,7 +93,7 @@ def encode_examples(
     tokens = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
     if sources is None:
         sources = np.zeros(len(rows), dtype=np.int64)
-    return EncodedExamples(tokens, starts, np.asarray(labels, dtype=np.int64), sources)
+    return EncodedExamples(tokens, starts, np.asarray(labels, dtype=np.int64), sources, targets)
 
 
 def split_validation(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -276,7 +276,7 @@ class _Clock:
 class _Batch:
     input_ids: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    targets: NDArray[np.int64] | NDArray[np.float32]
 
 
 def _batch(
@@ -290,7 +290,8 @@ def _batch(
         mask=ids.mask,
         generator=np.random.default_rng([recipe.seed, step, 12]),
     )
-    return _Batch(masked, attention_mask, examples.labels[rows])
+    targets = examples.labels if examples.targets is None else examples.targets
+    return _Batch(masked, attention_mask, targets[rows])
 
 
 class _LossModule(nn.Module):
@@ -301,9 +302,9 @@ class _LossModule(nn.Module):
         self.model = model
         self.label_smoothing = label_smoothing
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, targets: Tensor) -> Tensor:
         logits = self.model(input_ids, attention_mask).float()
-        return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
 
 
 def _step(
@@ -319,10 +320,10 @@ def _step(
     mine = slice(accelerator.process_index, None, accelerator.num_processes)
     share = (
         torch.from_numpy(array[mine]).to(accelerator.device)
-        for array in (batch.input_ids, batch.attention_mask, batch.labels)
+        for array in (batch.input_ids, batch.attention_mask, batch.targets)
     )
     with accelerator.autocast():
-        loss = loss_module(*share) / len(batch.labels)
+        loss = loss_module(*share) / len(batch.targets)
     # Distributed wrappers average gradients over processes; the loss is a sum over them.
     accelerator.backward(loss * accelerator.num_processes)
     accelerator.clip_grad_norm_(loss_module.parameters(), recipe.gradient_clip)

@@ -17,6 +17,7 @@ from tlm_edge.files import new_folder, sha256_file
 from tlm_edge.modeling.checkpoint import WEIGHTS, save_checkpoint
 from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.training.classification import FinetuneJob, PreparedJob, load_pretrained, prepare
+from tlm_edge.training.distillation import Distillation
 from tlm_edge.training.finetune import (
     EpochResult,
     FinetuneProgress,
@@ -97,6 +98,12 @@ def _settings(job: FinetuneJob, ready: PreparedJob) -> dict[str, Any]:
     }
 
 
+def _taught(distillation: Distillation) -> dict[str, Any]:
+    unlabelled = described_sources([str(file) for file in distillation.unlabelled])
+    teacher = named_source(str(distillation.teacher))
+    return {"model": teacher, "weight": distillation.weight, "unlabelled": unlabelled}
+
+
 @contextmanager
 def _reporting(run: RunFolder, title: str) -> Iterator[Callable[[FinetuneProgress | EpochResult], None]]:
     """Yield what writes the log and moves the bar."""
@@ -147,6 +154,7 @@ def _recipe(
         "encoder": None if job.checkpoint is None else named_source(str(job.checkpoint)),
         "data": described_sources(job.data),
         "test_data": None if job.test_data is None else described_sources([job.test_data]),
+        "teacher": None if job.distillation is None else _taught(job.distillation),
         "rows": rows,
         "max_length": ready.config.max_position_embeddings,
         "settings": settings,

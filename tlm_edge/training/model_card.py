@@ -47,6 +47,8 @@ def classifier_card(
         "longest input": f"{recipe['max_length']} tokens",
         **_settings(recipe),
     }
+    if teacher := recipe.get("teacher"):
+        training["teacher"] = f"{teacher['model']}, its probabilities {teacher['weight']:.0%} of what was learned"
     sections = [
         ("", f"{start} on {data}: {len(config.labels)} labels ({_shortened(config.labels)}). {shape(config)}"),
         ("Use", usage(name, config)),

@@ -81,7 +81,7 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         trials = {each: _score(_fit(train, config, each), validation, config) for each in STRENGTHS}
         strength = min(trials, key=lambda each: trials[each].loss)
         held_out = trials[strength]
-    model = _fit(train if validation is None else _joined(train, validation), config, strength)
+    model = _fit(train if validation is None else train.joined(validation), config, strength)
     scores = None if test is None else _score(model, test, config)
     recipe = {
         "schema_version": 1,
@@ -151,12 +151,3 @@ def ngram_counts(examples: EncodedExamples, config: NgramConfig) -> Any:
 
 def _score(model: NgramClassifier, examples: EncodedExamples, config: NgramConfig) -> ClassificationMetrics:
     return evaluate_examples(model, examples, config.pad_token_id)
-
-
-def _joined(first: EncodedExamples, second: EncodedExamples) -> EncodedExamples:
-    return EncodedExamples(
-        np.concatenate([first.tokens, second.tokens]),
-        np.concatenate([first.starts, second.starts[1:] + first.starts[-1]]),
-        np.concatenate([first.labels, second.labels]),
-        np.concatenate([first.sources, second.sources]),
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,17 +59,18 @@ def screens(project: Project, desktop: list[Path], tmp_path_factory: pytest.Temp
     *_, r_classes, app = compile_app(project, ())
     classpath = [core, onnx, r_classes, app, monitor, *library, *robolectric]
     tests = compile_module(project, "app-tests", [project.folder / "app/src/test/kotlin"], [*classpath, *platform])
-    # What the Android Gradle plugin would tell Robolectric.
+    # What the Android Gradle plugin would tell Robolectric: manifest, and resources with the assets in one archive.
     told = tmp_path_factory.mktemp("config")
-    for name, content in assets().items():
-        (told / name).parent.mkdir(parents=True, exist_ok=True)
-        (told / name).write_bytes(content)
-    resources = link_resources(project)
+    resources, archive = link_resources(project), told / "app.apk"
+    shutil.copy(resources / "base.apk", archive)
+    with zipfile.ZipFile(archive, "a") as opened:
+        for name, content in assets().items():
+            opened.writestr(name, content)
     config = told / "com/android/tools/test_config.properties"
     config.parent.mkdir(parents=True)
     config.write_text(
-        f"android_merged_manifest={resources}/AndroidManifest.xml\nandroid_resource_apk={resources}/base.apk\n"
-        f"android_merged_assets={told}/assets\nandroid_custom_package={PACKAGE}\n",
+        f"android_merged_manifest={resources}/AndroidManifest.xml\nandroid_resource_apk={archive}\n"
+        f"android_custom_package={PACKAGE}\n",
         encoding="utf-8",
     )
     return [told, tests, *classpath, *platform]

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tlm_edge.android.build import MODELS
 from tlm_edge.android.compile import open_project
 from tlm_edge.android.elf import read_elf
 from tlm_edge.android.parts import Part, fetch, files_for
@@ -20,14 +21,33 @@ APP = open_project().folder
 
 def test_the_lock_agrees_with_the_version_catalog() -> None:
     versions = tomllib.loads((APP / "gradle/libs.versions.toml").read_text(encoding="utf-8"))["versions"]
-    locked = {
-        part.name.split(":")[1]: part.name.split(":")[2] for part in open_project().parts if part.registry == "maven"
-    }
-    assert locked["kotlin-stdlib"] == locked["kotlin-compiler-embeddable"] == versions["kotlin"]
-    assert locked["onnxruntime"] == versions["onnxruntime"]
-    assert locked["tensorflow-lite"] == locked["tensorflow-lite-api"] == versions["tflite"]
-    assert locked["junit"] == versions["junit"]
-    assert locked["robolectric"] == versions["robolectric"]
+    locked = {}
+    for part in open_project().parts:
+        if part.registry == "maven":
+            group, artifact, version, _ = part.name.split(":")
+            locked[f"{group}:{artifact}"] = version
+    kotlin = "org.jetbrains.kotlin:kotlin-"
+    assert locked[f"{kotlin}stdlib"] == locked[f"{kotlin}compiler-embeddable"] == versions["kotlin"]
+    assert locked["com.microsoft.onnxruntime:onnxruntime"] == versions["onnxruntime"]
+    tflite = "org.tensorflow:tensorflow-lite"
+    assert locked[tflite] == locked[f"{tflite}-api"] == versions["tflite"]
+    assert locked["junit:junit"] == versions["junit"]
+    assert locked["org.robolectric:robolectric"] == versions["robolectric"]
+
+
+def test_the_app_ships_the_models_that_the_build_puts_in() -> None:
+    strings = ElementTree.parse(APP / "app/src/main/res/values/strings.xml").getroot()  # noqa: S314 - our own file
+    (array,) = (entry for entry in strings if entry.attrib["name"] == "shipped_models")
+    built = [name.replace("/", "-") for name in MODELS]
+    assert [item.text for item in array] == built
+    gradle = (APP / "app/build.gradle.kts").read_text(encoding="utf-8")
+    assert all(f'"{name.partition("/")[0]}"' in gradle for name in MODELS)
+
+
+def test_the_engine_tells_the_version_of_the_catalog() -> None:
+    versions = tomllib.loads((APP / "gradle/libs.versions.toml").read_text(encoding="utf-8"))["versions"]
+    (engine,) = (APP / "engines/executorch/src/main").rglob("ExecutorchEngine.kt")
+    assert f'version = "{versions["executorch"]}"' in engine.read_text(encoding="utf-8")
 
 
 def test_every_part_is_pinned_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
@@ -17,11 +18,12 @@ from tlm_edge.bench.protocol import PROFILES, order_of_round, texts_to_time
 from tlm_edge.bench.statistics import accuracy_interval, relative_spread, summarize
 from tlm_edge.bench.texts import shipped_texts
 from tlm_edge.export.export import export_model
-from tlm_edge.runtime.bundle import open_bundle
+from tlm_edge.modeling.stored_cascade import StoredCascade, members_digest, write_cascade
+from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.metrics import macro_f1
 from tlm_edge.runtime.tokenize import TextEncoder
-from tlm_edge.runtime.vote import soft_vote
+from tlm_edge.runtime.vote import soft_vote, softmax
 from tlm_edge.shipped import models_folder
 
 BUNDLES = ("agnews-committee/onnx-int8", "agnews-bert-6/onnx-int8", "agnews-bert-1/onnx-int8")
@@ -45,7 +47,10 @@ CURATED = (
 def write_vectors(folder: Path, scratch: Path) -> None:
     """Write every file of vectors into ``folder``; tokenizers and bundles that are not shipped go to ``scratch``."""
     _write(folder / "tokens.jsonl", _tokens(scratch))
-    _write(folder / "answers.jsonl", _answers(scratch))
+    bundles = [open_bundle(models_folder() / name) for name in BUNDLES]
+    bundles += [export_model(model, "onnx", "fp32", scratch / model, tell=str) for model in FLOAT_MODELS]
+    bundles += [export_model(cascaded(scratch), "onnx", "fp32", scratch / "cascade", tell=str)]
+    write_answers(folder / "answers.jsonl", bundles)
     _write(folder / "statistics.jsonl", _statistics())
     _write(folder / "accuracies.jsonl", _accuracies())
     _write(folder / "votes.jsonl", _votes())
@@ -90,23 +95,43 @@ def _tokens(scratch: Path) -> Iterator[dict[str, Any]]:
             yield {"tokenizer": str(file), "max_length": max_length, "text": text, "ids": encoder.token_ids([text])[0]}
 
 
-def _answers(scratch: Path) -> Iterator[dict[str, Any]]:
+def write_answers(file: Path, bundles: Iterable[Bundle]) -> None:
+    """Write what Python's runtimes answer to some 550 texts with each of ``bundles``."""
+    _write(file, (answer for bundle in bundles for answer in _answers(bundle)))
+
+
+def cascaded(scratch: Path) -> Path:
+    """A copy of the shipped committee as a cascade whose every stage decides a good part of the texts."""
+    folder = scratch / "cascaded"
+    shutil.copytree(models_folder() / "agnews-committee", folder)
+    told = {"max_drop": 0.01, "confidence": 0.95, "data": "none", "rows": 0, "p_value": 1.0}
+    found = {"accuracy": 0.0, "full_accuracy": 0.0, "mean_members": 0.0}
+    write_cascade(folder, StoredCascade((2, 0, 1), (0.9, 0.7), members_digest(folder), **told, **found))
+    return folder
+
+
+def _asked() -> list[str]:
     generator = random.Random(5)  # noqa: S311
     shipped = shipped_texts().texts
     words = " ".join(shipped).split()
-    asked = [*shipped, *(" ".join(generator.choices(words, k=generator.randint(1, 150))) for _ in range(300))]
-    asked += [text for text in CURATED if len(text) < 2_000]
-    bundles = [open_bundle(models_folder() / name) for name in BUNDLES]
-    for model in FLOAT_MODELS:
-        bundles.append(export_model(model, "onnx", "fp32", scratch / model, tell=str))  # noqa: PERF401
-    for bundle in bundles:
-        classifier = BundleClassifier(bundle, threads=1)
-        for text in asked:
-            outputs = classifier.outputs(classifier.encoder.token_ids([text]))
-            logits = outputs.get("member_logits", outputs.get("logits"))
-            members = logits.reshape(-1, len(classifier.labels))
-            label = int(outputs.get("probabilities", outputs.get("logits")).argmax())
-            yield {"bundle": str(bundle.folder), "text": text, "member_logits": members.tolist(), "label": label}
+    made = [" ".join(generator.choices(words, k=generator.randint(1, 150))) for _ in range(300)]
+    return [*shipped, *made, *(text for text in CURATED if len(text) < 2_000)]
+
+
+def _answers(bundle: Bundle) -> Iterator[dict[str, Any]]:
+    classifier = BundleClassifier(bundle, threads=1)
+    for text in _asked():
+        outputs = classifier.outputs(classifier.encoder.token_ids([text]))
+        logits = outputs.get("member_logits", outputs.get("logits"))
+        votes = outputs["probabilities"][0] if "probabilities" in outputs else softmax(outputs["logits"])[0]
+        yield {
+            "bundle": str(bundle.folder),
+            "text": text,
+            "member_logits": None if logits is None else logits.reshape(-1, len(classifier.labels)).tolist(),
+            "probabilities": votes.tolist(),
+            "members_used": int(outputs["members_used"][0]) if "members_used" in outputs else None,
+            "label": int(votes.argmax()),
+        }
 
 
 def _statistics() -> Iterator[dict[str, Any]]:

@@ -142,28 +142,34 @@ def dex_folder(project: Project, engines: Sequence[str]) -> Path:
 
 
 def libraries(project: Project, engines: Sequence[str]) -> list[Path]:
-    """The Java side of the engines' runtimes: ``classes.jar`` of each AAR."""
+    """The Java side of the engines' runtimes: jars, and ``classes.jar`` of each AAR."""
     jars = []
-    for archive in (file for engine in engines for file in project.files(engine)):
+    for file in (file for engine in engines for file in project.files(engine)):
+        if file.suffix == ".jar":
+            jars.append(file)
+        elif file.suffix == ".aar":
 
-        def unpack(folder: Path, archive: Path = archive) -> None:
-            with zipfile.ZipFile(archive) as aar:
-                (folder / "classes.jar").write_bytes(aar.read("classes.jar"))
+            def unpack(folder: Path, archive: Path = file) -> None:
+                with zipfile.ZipFile(archive) as aar:
+                    (folder / "classes.jar").write_bytes(aar.read("classes.jar"))
 
-        jars.append(cached(archive.stem, [archive], unpack) / "classes.jar")
+            jars.append(cached(file.stem, [file], unpack) / "classes.jar")
     return jars
 
 
 def native_libraries(project: Project, engines: Sequence[str], abis: Sequence[str]) -> dict[str, bytes]:
     """The runtimes' native libraries for ``abis``, by their name in the APK."""
     found = {}
-    for archive in (file for engine in engines for file in project.files(engine)):
-        with zipfile.ZipFile(archive) as aar:
-            for name in aar.namelist():
-                _, _, rest = name.partition("jni/")
-                if rest.endswith(".so") and rest.split("/")[0] in abis:
-                    found[f"lib/{rest}"] = aar.read(name)
-    return found
+    for file in (file for engine in engines for file in project.files(engine)):
+        if file.suffix == ".so":
+            content = file.read_bytes()
+            found[f"lib/{read_elf(content).abi}/{file.name.rpartition('-')[2]}"] = content
+        elif file.suffix == ".aar":
+            with zipfile.ZipFile(file) as aar:
+                # Beside jni/ there may be prefab/, whose libraries are linked against and are no part of an app.
+                inside = [name for name in aar.namelist() if name.startswith("jni/") and name.endswith(".so")]
+                found |= {f"lib/{name.removeprefix('jni/')}": aar.read(name) for name in inside}
+    return {name: content for name, content in found.items() if name.split("/")[1] in abis}
 
 
 def assets() -> dict[str, bytes]:

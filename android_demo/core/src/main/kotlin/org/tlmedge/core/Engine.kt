@@ -1,12 +1,18 @@
 package org.tlmedge.core
 
 import java.io.Closeable
+import java.io.File
 
 /**
- * What a model said of one text: the probability of every label, and the logits of every member, shape (members, labels);
- * a single model is a committee of one.
+ * What a model said of one text: the probability of every label, and the logits of the members that were asked, in the order of asking;
+ * a single model is a committee of one. [asked] tells which of the [members] these are.
  */
-class Answer(val probabilities: FloatArray, val memberLogits: List<FloatArray>) {
+class Answer(
+    val probabilities: FloatArray,
+    val memberLogits: List<FloatArray>,
+    val asked: List<Int> = memberLogits.indices.toList(),
+    val members: Int = memberLogits.size,
+) {
     val label: Int get() = Vote.best(probabilities)
 }
 
@@ -25,6 +31,20 @@ interface Engine : Closeable {
 
 /** Opens models of one target; every engine has one. */
 interface EngineFactory {
-    /** Loads the bundle's model file to compute with [threads] threads. Raises [UserError] if the runtime can't. */
-    fun open(bundle: Bundle, threads: Int): Engine
+    /** Loads one [file] of the bundle to compute with [threads] threads. Raises [UserError] if the runtime can't. */
+    fun load(bundle: Bundle, file: File, threads: Int): Engine
+
+    /** Loads the bundle's model, or its members where each has a file of its own. Raises [UserError] if the runtime can't. */
+    fun open(bundle: Bundle, threads: Int): Engine {
+        val files = bundle.memberFiles
+        if (files.isEmpty()) return load(bundle, bundle.modelFile, threads)
+        val members = ArrayList<Engine>()
+        try {
+            files.mapTo(members) { load(bundle, it, threads) }
+        } catch (error: UserError) {
+            members.forEach { it.close() }
+            throw error
+        }
+        return StagedEngine(members, bundle.manifest.cascade)
+    }
 }

@@ -26,6 +26,12 @@ internal class Fields(value: Any?, private val where: String) {
 
     fun strings(name: String): List<String> = list(name).map { it as? String ?: wrong(name, "texts") }
 
+    fun ints(name: String): List<Int> = list(name).map { value ->
+        (value as? Long)?.takeIf { it in Int.MIN_VALUE..Int.MAX_VALUE }?.toInt() ?: wrong(name, "whole numbers")
+    }
+
+    fun numbers(name: String): List<Double> = list(name).map { (it as? Number)?.toDouble() ?: wrong(name, "numbers") }
+
     fun fields(name: String) = Fields(fields[name] ?: wrong(name, "an object"), "$where, $name")
 
     /** This object, if its `type` is [type]. */

@@ -22,6 +22,12 @@ class Manifest private constructor(root: Fields) {
     val padTokenId: Int = root.int("pad_token_id")
     val modelFile: String = root.string("model_file")
     val tokenizerFile: String = root.string("tokenizer_file")
+
+    /** The members' files in voting order where each has its own, [modelFile] the first; empty where one file holds all. */
+    val memberFiles: List<String> = if (root.has("member_files")) root.strings("member_files") else listOf()
+
+    /** When which of [memberFiles] is asked; null where all are. */
+    val cascade: Cascade? = if (!root.has("cascade")) null else root.fields("cascade").let { Cascade(it.ints("order"), it.numbers("margins")) }
     val files: Map<String, FileRecord> = root.fields("files").let { files ->
         files.names().associateWith { FileRecord(files.fields(it).string("sha256"), files.fields(it).long("bytes")) }
     }
@@ -34,6 +40,9 @@ class Manifest private constructor(root: Fields) {
         Accuracy(it.number("accuracy"), it.int("texts"), it.string("data"))
     }
 
+    /** The files that the runtime loads: one, or one a member. */
+    val modelFiles: List<String> get() = memberFiles.ifEmpty { listOf(modelFile) }
+
     /** Bytes of all files but the manifest. */
     val bytes: Long get() = files.values.sumOf { it.bytes }
 
@@ -44,9 +53,19 @@ class Manifest private constructor(root: Fields) {
             if (!isInside(name)) root.fail("files: the name '$name' leads out of the bundle")
             if (!SHA256.matches(record.sha256) || record.bytes < 0) root.fail("files.$name: a SHA-256 and a size expected")
         }
-        for (name in listOf(modelFile, tokenizerFile)) {
+        for (name in modelFiles + modelFile + tokenizerFile) {
             if (name !in files) root.fail("files: '$name' is not among them")
         }
+        checkMembers(root)
+    }
+
+    private fun checkMembers(root: Fields) {
+        if (memberFiles.isNotEmpty() && (memberFiles.size != source.members || memberFiles[0] != modelFile)) {
+            root.fail("member_files: none, or one a member, model_file the first, expected")
+        }
+        if (cascade == null) return
+        cascade.fault()?.let { root.fail("cascade: $it") }
+        if (cascade.order.size != memberFiles.size) root.fail("cascade: it has to order the member_files")
     }
 
     companion object {

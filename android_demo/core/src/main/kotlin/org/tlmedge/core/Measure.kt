@@ -21,8 +21,16 @@ class Block(
     val tokens: List<Int>,
 )
 
-/** What was measured of one entry; [labels] are those it gave to the evaluation texts. */
-class Outcome(val entry: Entry, val runtime: String, val version: String, val provider: String, val labels: IntArray, val blocks: List<Block>)
+/** What was measured of one entry; [labels] are those it gave to the evaluation texts, [asked] how many members each of these asked. */
+class Outcome(
+    val entry: Entry,
+    val runtime: String,
+    val version: String,
+    val provider: String,
+    val labels: IntArray,
+    val asked: List<Int>,
+    val blocks: List<Block>,
+)
 
 /** Called before each step with what it is, the steps done, and the steps in all; it may throw to stop the run. */
 typealias Progress = (what: String, done: Int, steps: Int) -> Unit
@@ -51,10 +59,12 @@ class Measure(private val surroundings: Surroundings, private val progress: Prog
 
     private fun label(entry: Entry, texts: List<String>): (List<Block>) -> Outcome =
         Classifier(entry.bundle, entry.engines.open(entry.bundle, entry.threads)).use { classifier ->
-            val labels = texts.map { classifier.classify(it).answer.label }.toIntArray()
+            val answers = texts.map { classifier.classify(it).answer }
+            val labels = answers.map { it.label }.toIntArray()
+            val asked = answers.map { it.asked.size }
             val engine = classifier.engine
             val (runtime, version, provider) = Triple(engine.runtime, engine.version, engine.provider);
-            { blocks -> Outcome(entry, runtime, version, provider, labels, blocks) }
+            { blocks -> Outcome(entry, runtime, version, provider, labels, asked, blocks) }
         }
 
     private fun time(entry: Entry, profile: Profile, timed: List<String>, round: Int, position: Int): Block {

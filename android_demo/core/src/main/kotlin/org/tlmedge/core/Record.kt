@@ -54,7 +54,7 @@ class RecordWriter(private val session: Session, private val machine: Machine, p
                 "inferences" to session.profile.inferences, "seconds" to session.profile.seconds, "seed" to session.seed,
                 "records" to all.map { it.entry.id }, "command" to session.command,
             ),
-            "figures" to latencies(outcome) + memory(outcome) + accuracy(outcome, expected),
+            "figures" to latencies(outcome) + memory(outcome) + accuracy(outcome, expected) + members(outcome),
             "validity" to mapOf("valid" to verdict.valid, "reasons" to verdict.reasons, "notes" to verdict.notes),
             "labelling" to expected?.let {
                 mapOf(
@@ -103,7 +103,7 @@ class RecordWriter(private val session: Session, private val machine: Machine, p
         val note = if (peak == null) "the system doesn't let an app watch its own peak" else "of the whole app, its screens and the Java heap included"
         return mapOf(
             "peak_rss" to figure(peak, "MB", note), "rise_rss" to figure(rise, "MB", note),
-            "size" to figure(bundle.bytes / 1e6, "MB"), "model_size" to figure(bundle.manifest.files.getValue(bundle.manifest.modelFile).bytes / 1e6, "MB"),
+            "size" to figure(bundle.bytes / 1e6, "MB"), "model_size" to figure(bundle.manifest.modelFiles.sumOf { bundle.manifest.files.getValue(it).bytes } / 1e6, "MB"),
             "energy" to figure(null, "mJ", "no meter was given"),
         )
     }
@@ -121,6 +121,10 @@ class RecordWriter(private val session: Session, private val machine: Machine, p
             "agreement" to figure(null, "1", NO_REFERENCE),
         )
     }
+
+    /** How many members of a cascade a text asks on average; nothing where all are asked. */
+    private fun members(outcome: Outcome): Map<String, Any?> =
+        if (outcome.entry.bundle.manifest.cascade == null) mapOf() else mapOf("members" to figure(outcome.asked.average(), "members"))
 
     private fun block(block: Block): Map<String, Any?> = mapOf(
         "round" to block.round, "position" to block.position, "load_ms" to block.loadMs, "first_ms" to block.firstMs, "bare_rss_mb" to block.bareMb,

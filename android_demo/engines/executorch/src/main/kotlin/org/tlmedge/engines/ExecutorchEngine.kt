@@ -1,5 +1,6 @@
 package org.tlmedge.engines
 
+import java.io.File
 import org.pytorch.executorch.EValue
 import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
@@ -10,12 +11,12 @@ import org.tlmedge.core.EngineFactory
 import org.tlmedge.core.UserError
 import org.tlmedge.core.Vote
 
-/** A bundle's `model.pte` in ExecuTorch with XNNPACK. */
+/** A model file of a bundle in ExecuTorch with XNNPACK. */
 class ExecutorchEngine private constructor(private val module: Module) : Engine {
     override val runtime = "executorch"
 
     /** The library doesn't tell its version; this is the one of the version catalog. */
-    override val version = "1.0.1"
+    override val version = "1.2.0"
     override val provider = "XNNPACK"
 
     override fun run(tokenIds: IntArray): Answer {
@@ -42,10 +43,10 @@ class ExecutorchEngine private constructor(private val module: Module) : Engine 
         /** The shortest sequence that programs are made for: [CLS] alone gets a padding token. */
         private const val SHORTEST = 2
 
-        override fun open(bundle: Bundle, threads: Int): Engine = try {
-            ExecutorchEngine(Module.load(bundle.modelFile.path, Module.LOAD_MODE_MMAP, threads))
+        override fun load(bundle: Bundle, file: File, threads: Int): Engine = try {
+            ExecutorchEngine(Module.load(file.path, Module.LOAD_MODE_MMAP, threads))
         } catch (error: RuntimeException) {
-            throw UserError("ExecuTorch can't load ${bundle.manifest.name}: ${error.message}", error)
+            throw UserError("ExecuTorch can't load ${file.name} of ${bundle.manifest.name}: ${error.message}", error)
         }
     }
 }

@@ -4,6 +4,7 @@ import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtException
 import ai.onnxruntime.OrtSession
+import java.io.File
 import org.tlmedge.core.Answer
 import org.tlmedge.core.Bundle
 import org.tlmedge.core.Engine
@@ -11,7 +12,7 @@ import org.tlmedge.core.EngineFactory
 import org.tlmedge.core.UserError
 import org.tlmedge.core.Vote
 
-/** A bundle's `model.onnx` in ONNX Runtime on the CPU; the same class on a phone and on a desktop JVM. */
+/** A model file of a bundle in ONNX Runtime on the CPU; the same class on a phone and on a desktop JVM. */
 class OnnxEngine private constructor(private val environment: OrtEnvironment, private val session: OrtSession) : Engine {
     override val runtime = "onnxruntime"
     override val version: String = environment.version
@@ -46,17 +47,17 @@ class OnnxEngine private constructor(private val environment: OrtEnvironment, pr
     override fun close() = session.close()
 
     companion object : EngineFactory {
-        override fun open(bundle: Bundle, threads: Int): Engine {
+        override fun load(bundle: Bundle, file: File, threads: Int): Engine {
             val environment = OrtEnvironment.getEnvironment()
             try {
                 OrtSession.SessionOptions().use { options ->
                     options.setIntraOpNumThreads(threads)
                     options.setInterOpNumThreads(1)
                     options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL)
-                    return OnnxEngine(environment, environment.createSession(bundle.modelFile.path, options))
+                    return OnnxEngine(environment, environment.createSession(file.path, options))
                 }
             } catch (error: OrtException) {
-                throw UserError("ONNX Runtime ${environment.version} can't load ${bundle.manifest.name}: ${firstLine(error)}", error)
+                throw UserError("ONNX Runtime ${environment.version} can't load ${file.name} of ${bundle.manifest.name}: ${firstLine(error)}", error)
             }
         }
 

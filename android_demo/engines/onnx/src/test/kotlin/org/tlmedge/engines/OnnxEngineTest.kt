@@ -3,10 +3,9 @@ package org.tlmedge.engines
 import java.io.File
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
-import org.junit.Assert.assertTrue
 import org.junit.Test
+import org.tlmedge.core.Answers
 import org.tlmedge.core.Bundle
-import org.tlmedge.core.Classifier
 import org.tlmedge.core.Entry
 import org.tlmedge.core.EvaluationTexts
 import org.tlmedge.core.Json
@@ -17,38 +16,11 @@ import org.tlmedge.core.Session
 import org.tlmedge.core.Surroundings
 import org.tlmedge.core.UserError
 import org.tlmedge.core.Vectors
-import org.tlmedge.core.Vote
 
 /** The engine class of the app in the desktop build of the same version of ONNX Runtime, on the shipped bundles. */
 class OnnxEngineTest {
     @Test
-    fun logitsAndLabelsAreThoseOfPython() {
-        val texts = Vectors.lines("answers.jsonl").groupBy { it["bundle"] as String }
-        for ((name, answers) in texts) {
-            assertTrue("${answers.size} texts", answers.size >= 500)
-            val bundle = Bundle.open(File(name))
-            Classifier(bundle, OnnxEngine.open(bundle, 1)).use { classifier ->
-                var largest = 0.0
-                for (expected in answers) {
-                    val answer = classifier.classify(expected["text"] as String).answer
-                    val logits = expected["member_logits"] as List<*>
-                    assertEquals(logits.size, answer.memberLogits.size)
-                    logits.forEachIndexed { member, row ->
-                        Vectors.doubles(row).forEachIndexed { label, value ->
-                            largest = maxOf(largest, Math.abs(value - answer.memberLogits[member][label]))
-                        }
-                    }
-                    assertEquals(expected["text"] as String, (expected["label"] as Long).toInt(), answer.label)
-                    assertEquals(answer.label, Vote.best(Vote.soft(answer.memberLogits)))
-                }
-                println("${bundle.manifest.name}: ${answers.size} texts, same labels, largest difference of a logit $largest")
-                // Activations of int8 are rounded to 256 steps: what two versions of the runtime compute a hair apart may fall
-                // on two sides of one.
-                val tolerance = if (bundle.manifest.precision == "fp32") 1e-4 else 0.05
-                assertTrue("${bundle.manifest.name}: largest difference $largest", largest <= tolerance)
-            }
-        }
-    }
+    fun answersAreThoseOfPython() = Answers.compare("answers.jsonl") { OnnxEngine }
 
     @Test
     fun theProtocolGivesRecords() {

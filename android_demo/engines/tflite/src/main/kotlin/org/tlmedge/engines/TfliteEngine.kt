@@ -1,5 +1,6 @@
 package org.tlmedge.engines
 
+import java.io.File
 import org.tensorflow.lite.Interpreter
 import org.tensorflow.lite.TensorFlowLite
 import org.tlmedge.core.Answer
@@ -10,7 +11,7 @@ import org.tlmedge.core.UserError
 import org.tlmedge.core.Vote
 
 /**
- * A bundle's `model.tflite` in TensorFlow Lite, now called LiteRT, on the CPU.
+ * A model file of a bundle in TensorFlow Lite, now called LiteRT, on the CPU.
  *
  * The file has a signature a length, for one text each. A text is padded to the next length; the mask hides what is added.
  */
@@ -58,15 +59,15 @@ class TfliteEngine private constructor(private val interpreter: Interpreter) : E
     override fun close() = interpreter.close()
 
     companion object : EngineFactory {
-        override fun open(bundle: Bundle, threads: Int): Engine {
+        override fun load(bundle: Bundle, file: File, threads: Int): Engine {
             try {
-                val interpreter = Interpreter(bundle.modelFile, Interpreter.Options().setNumThreads(threads))
+                val interpreter = Interpreter(file, Interpreter.Options().setNumThreads(threads))
                 // Delegates are applied here and nowhere else: a signature run without it would never see XNNPACK.
                 interpreter.allocateTensors()
                 return TfliteEngine(interpreter)
             } catch (error: IllegalArgumentException) {
                 throw UserError(
-                    "TensorFlow Lite ${TensorFlowLite.runtimeVersion()} can't load ${bundle.manifest.name}: ${error.message.orEmpty().lineSequence().first()}",
+                    "TensorFlow Lite ${TensorFlowLite.runtimeVersion()} can't load ${file.name} of ${bundle.manifest.name}: ${error.message.orEmpty().lineSequence().first()}",
                     error,
                 )
             }

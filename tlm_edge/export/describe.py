@@ -28,7 +28,7 @@ def describe_export(bundle: Bundle) -> str:
     lines = [
         f"made      {bundle.path} ({members}{manifest.target} {manifest.precision})",
         f"size      {size / 1e6:.2f} MB, of which {named} {model / 1e6:.2f} MB",
-        f"rewrite   {_REWRITES.get(manifest.rewrite, manifest.rewrite)}",
+        f"rewrite   {_rewrite(bundle)}",
     ]
     if manifest.cascade is not None:
         lines.append("cascade   the next member is asked while the vote is undecided; --all-members makes one file")
@@ -54,20 +54,24 @@ def describe_export(bundle: Bundle) -> str:
 
 
 def describe_exports(outcomes: Sequence[Outcome]) -> str:
-    """A table of several exports, the failures below it, and what to do next."""
-    rows: list[tuple[str, ...]] = [("bundle", "MB", "logits within", "same label", "accuracy", "PyTorch's")]
-    rows += [_row(outcome.bundle) for outcome in outcomes if outcome.bundle is not None]
+    """What became of each model's layers, a table of its exports, the failures below it, and what to do next."""
+    made = [outcome.bundle for outcome in outcomes if outcome.bundle is not None]
+    header = ("bundle", "MB", "logits within", "same label", "accuracy", "PyTorch's")
+    rows = [header, *map(_row, made)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
+    lines = list(dict.fromkeys(f"{bundle.manifest.source.name}: rewrite {_rewrite(bundle)}" for bundle in made))
     for name, *figures in rows:
         cells = [f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True)]
         lines.append("  ".join([f"{name:<{widths[0]}}", *cells]))
-    lines = lines if len(rows) > 1 else []
+    lines = lines if made else []
     lines += [f"failed  {outcome.model} to {outcome.target}: {outcome.error}" for outcome in outcomes if outcome.error]
-    made = [shlex.quote(str(outcome.bundle.path)) for outcome in outcomes if outcome.bundle is not None]
     if made:
-        lines.append(f"next    tlm-edge bench {' '.join(made)}")
+        lines.append(f"next    tlm-edge bench {' '.join(shlex.quote(str(bundle.path)) for bundle in made)}")
     return "\n".join(lines)
+
+
+def _rewrite(bundle: Bundle) -> str:
+    return _REWRITES.get(bundle.manifest.rewrite, bundle.manifest.rewrite)
 
 
 def _row(bundle: Bundle) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ def work(job: Job) -> dict[str, Any]:
         runtime = import_module(module)
         if hasattr(runtime, "load_runtime"):
             runtime.load_runtime()
-    bare_rss_mb = resident_mb()
+    # While instructions are counted the mark alone tells it: the kernel's answer is a text of changing length, after
+    # which memory would be laid out otherwise in every run.
+    bare_rss_mb = None if job.task == "count" else resident_mb()
     mark(MEMORY)
     loading = time.perf_counter()
     classifier = BundleClassifier(bundle, job.threads)

@@ -36,7 +36,8 @@ class EmulatedMachine:
         with tempfile.TemporaryDirectory(prefix="tlm-edge-emulated-") as folder:
             observed = Path(folder) / "observed.txt"
             major, minor = self.python
-            command = [require_tool("qemu-aarch64"), "-cpu", str(self.cores.qemu), "-L", str(self.root)]
+            # A seed: what the kernel gives a program to protect its stack with would be random otherwise.
+            command = [require_tool("qemu-aarch64"), "-seed", "1", "-cpu", str(self.cores.qemu), "-L", str(self.root)]
             command += ["-plugin", f"{plugin()},out={observed},regions={regions}"]
             command += [str(self.root / f"usr/bin/python{major}.{minor}"), *arguments]
             done = subprocess.run(  # noqa: S603
@@ -46,7 +47,7 @@ class EmulatedMachine:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=self._environment(folder),
+                env=self._environment(),
                 check=False,
             )
             observation = read_observation(observed) if done.returncode == 0 else None
@@ -57,11 +58,15 @@ class EmulatedMachine:
         """The version of its Python."""
         return python_of(self.root)
 
-    def _environment(self, home: str) -> dict[str, str]:
-        """Nothing of the host's; a fixed seed, since the order in Python's sets decides what is executed."""
+    def _environment(self) -> dict[str, str]:
+        """Nothing of the host's; a fixed seed, since the order in Python's sets decides what is executed.
+
+        One thread for numpy too: its others would be counted while they wait for work.
+        """
         return {
-            "HOME": home,
+            "HOME": "/nonexistent",
             "LANG": "C.UTF-8",
+            "OPENBLAS_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONPATH": self.runner.python_path,
             "TOKENIZERS_PARALLELISM": "false",

@@ -1,6 +1,7 @@
 /*
  * Counts the instructions that a program under qemu-user executes between two points it marks itself, and the memory
- * that is its own rather than the emulator's.
+ * that is its own rather than the emulator's. What is executed would differ from run to run by random numbers, which hash
+ * tables are laid out by, and by the time of day, at which runtimes take stock: the program gets the same ones each time.
  *
  * Copyright (C) 2026 The tlm-edge developers
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -31,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -45,6 +47,8 @@ void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int, void
 void qemu_plugin_register_vcpu_syscall_cb(
     qemu_plugin_id_t, void (*)(qemu_plugin_id_t, unsigned, int64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
                                uint64_t, uint64_t, uint64_t));
+void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t,
+                                              void (*)(qemu_plugin_id_t, unsigned, int64_t, int64_t));
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void *), void *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
@@ -63,8 +67,12 @@ enum {
   MUNMAP = 215,
   MREMAP = 216,
   MADVISE = 233,
+  GETRANDOM = 278,
+  CLOCK_GETTIME = 113,
   /* Memory released in smaller pieces is not worth a look at it before: the peak may be too low by so much. */
   LARGE_RELEASE = 1 << 20,
+  /* Seconds since 1970: the first of January 2026. */
+  EPOCH = 1767225600,
   LONGEST_BLOCK = 4096,
   BUCKETS = 1 << 16,
 };
@@ -83,6 +91,9 @@ static Block *buckets[BUCKETS];
 static uint64_t blocks, peak_kib;
 static long regions;
 static FILE *out;
+static uint64_t random_state = 1, nanoseconds;
+/* Where a call is to leave what it gives, in the program's own addresses, which are the emulator's too; 0 for others. */
+static __thread uint64_t place_of_answer;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static uint32_t hash(const uint32_t *code, uint32_t length) {
@@ -152,13 +163,19 @@ static uint64_t resident_kib(void) {
   return sum;
 }
 
-/* Forget which pages were touched: the processor marks them again from now on. */
-static void forget_touched(void) {
+static void clear_references(const char *kind) {
   FILE *file = fopen("/proc/self/clear_refs", "w");
   if (file) {
-    fputs("1", file);
+    fputs(kind, file);
     fclose(file);
   }
+}
+
+/* Forget which pages were touched: the processor marks them again from now on. It doesn't look at marks of pages that it
+ * has translated lately; the second kind, which asks for writes, makes the kernel drop these translations. */
+static void forget_touched(void) {
+  clear_references("1");
+  clear_references("4");
 }
 
 static void begin_region(void) {
@@ -197,6 +214,7 @@ static void on_syscall(qemu_plugin_id_t id, unsigned cpu, int64_t number, uint64
                        uint64_t third, uint64_t fourth, uint64_t fifth, uint64_t sixth, uint64_t seventh,
                        uint64_t eighth) {
   (void)id, (void)cpu, (void)third, (void)fourth, (void)fifth, (void)sixth, (void)seventh, (void)eighth;
+  place_of_answer = number == GETRANDOM ? first : number == CLOCK_GETTIME && first == 0 ? second : 0;
   const bool mark = number == SCHED_GET_PRIORITY_MAX && (first & 0xffff0000u) == MARK;
   const bool release =
       ((number == MUNMAP || number == MREMAP || number == MADVISE) && second >= LARGE_RELEASE) || number == BRK;
@@ -209,6 +227,36 @@ static void on_syscall(qemu_plugin_id_t id, unsigned cpu, int64_t number, uint64
     }
     pthread_mutex_unlock(&mutex);
   }
+}
+
+/* Marsaglia's xorshift64. */
+static unsigned char random_byte(void) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return (unsigned char)(random_state >> 32);
+}
+
+static void on_return(qemu_plugin_id_t id, unsigned cpu, int64_t number, int64_t given) {
+  (void)id, (void)cpu;
+  if (place_of_answer == 0 || place_of_answer >= GUEST_END || given < 0) {
+    return;
+  }
+  pthread_mutex_lock(&mutex);
+  if (number == GETRANDOM) {
+    unsigned char *bytes = (unsigned char *)(uintptr_t)place_of_answer;
+    for (int64_t index = 0; index < given; index++) {
+      bytes[index] = random_byte();
+    }
+  } else {
+    /* A clock that goes on by a microsecond each time it is looked at. */
+    int64_t *time = (int64_t *)(uintptr_t)place_of_answer;
+    nanoseconds += 1000;
+    time[0] = EPOCH + (int64_t)(nanoseconds / 1000000000u);
+    time[1] = (int64_t)(nanoseconds % 1000000000u);
+  }
+  place_of_answer = 0;
+  pthread_mutex_unlock(&mutex);
 }
 
 static void on_exit_of_program(qemu_plugin_id_t id, void *nothing) {
@@ -244,10 +292,13 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int
     fprintf(stderr, "tlm-edge's plugin: out=FILE is missing or can't be written\n");
     return 1;
   }
+  /* Of a huge page all two megabytes would count as touched. */
+  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   if (regions > 0) {
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
   }
   qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
+  qemu_plugin_register_vcpu_syscall_ret_cb(id, on_return);
   qemu_plugin_register_atexit_cb(id, on_exit_of_program, NULL);
   return 0;
 }

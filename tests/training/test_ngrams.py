@@ -196,3 +196,20 @@ def test_damaged_weights_are_named(weights: object, complaint: str, mixed: Path,
     (copy / "committee.json").write_text(json.dumps(content | {"weights": weights}), encoding="utf-8")
     with pytest.raises(UserError, match=complaint):
         load_committee(copy)
+
+
+def test_a_committee_is_trained_with_ngrams(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    """Two members of hidden size 32 and n-grams; a hundred held-out rows a member weight the votes."""
+    texts, labels = labelled_texts()
+    data, out = tmp_path / "rows.jsonl", tmp_path / "committee"
+    rows = [json.dumps({"text": text, "label": LABELS[label]}) for text, label in zip(texts, labels, strict=True)]
+    data.write_text("\n".join(rows * 4) + "\n", encoding="utf-8")
+    sizes = ["--hidden-size", "32", "--heads", "4", "--epochs", "1", "--validation-share", "0.4", "--members", "2"]
+    start = ["committee", "train", "--arch", "bert-1", "--tokenizer", str(tiny_tokenizer), "--with-ngrams"]
+    done = CliRunner().invoke(app, [*start, *sizes, "--data", str(data), "--out", str(out), "--threads", "1"])
+    assert done.exit_code == 0, done.output
+    committee = load_committee(out)
+    assert [type(member).__name__ for member in committee.members] == ["SequenceClassifier"] * 2 + ["NgramClassifier"]
+    assert len(committee.weights) == 3 and committee.weights[2] > 0.5
+    result = json.loads((out / "training.json").read_text(encoding="utf-8"))["result"]["validation"]
+    assert result["committee"]["n"] == 320 and len(result["members"]) == 3

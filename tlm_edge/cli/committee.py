@@ -116,6 +116,13 @@ def train(
     data: training.TrainingDataOption,
     out: OutOption,
     members: Annotated[int, typer.Option("--members", min=2, metavar="N", help="Members to train.")] = 4,
+    with_ngrams: Annotated[
+        bool,
+        typer.Option(
+            "--with-ngrams",
+            help="Let a linear classifier of n-grams vote, too; the held-out rows weight the votes.",
+        ),
+    ] = False,
     encoder: Annotated[
         list[str] | None,
         typer.Option(
@@ -248,7 +255,7 @@ def train(
             first_tokens=first_tokens,
         )
     kept = encoders_out or out.with_name(out.name + "-encoders")
-    job = CommitteeJob(members, out, finetune, encoders, pretrain, kept if pretrain else None)
+    job = CommitteeJob(members, out, finetune, encoders, pretrain, kept if pretrain else None, with_ngrams)
     with training.resumable():
         done = run_committee(job, resume=resume, force=force)
     training.print_committee_result(out, done, kept if pretrain else None)

@@ -20,10 +20,14 @@ def load_member(folder: Path) -> Member:
     Raises ``UserError`` if it is none, or of no kind known here; ``MissingExtraError`` if it takes transformers and
     that is missing.
     """
-    kind = read_content(folder).get("model_type")
-    if kind in FOREIGN:
+    if read_content(folder).get("model_type") in FOREIGN:
         return load_foreign_classifier(folder)
-    return load_ngrams(folder) if kind == NGRAMS else load_classifier(folder)
+    return load_ours(folder)
+
+
+def load_ours(folder: Path) -> SequenceClassifier | NgramClassifier:
+    """Load a classifier that is trained here. Raises ``UserError`` as ``load_member``."""
+    return load_ngrams(folder) if read_content(folder).get("model_type") == NGRAMS else load_classifier(folder)
 
 
 def read_member_config(folder: Path) -> EncoderConfig | NgramConfig:

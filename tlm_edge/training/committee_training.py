@@ -12,8 +12,10 @@ from accelerate import PartialState
 
 from tlm_edge.data.tasks import load_examples
 from tlm_edge.files import refuse_existing, sha256_file
-from tlm_edge.modeling.checkpoint import WEIGHTS, load_classifier
+from tlm_edge.modeling.checkpoint import WEIGHTS
 from tlm_edge.modeling.committee import build_committee, check_members, single_members, tokenizer_digest
+from tlm_edge.modeling.config import read_config
+from tlm_edge.modeling.members import load_ours
 from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.classification import FinetuneJob, prepare
@@ -22,6 +24,7 @@ from tlm_edge.training.finetune import example_probabilities
 from tlm_edge.training.finetune_job import run_finetune
 from tlm_edge.training.metrics import ClassificationMetrics, classification_metrics
 from tlm_edge.training.model_card import committee_card
+from tlm_edge.training.ngrams import NgramJob, train_ngrams
 from tlm_edge.training.pretrain_job import PretrainJob, run_pretrain
 from tlm_edge.training.provenance import environment
 from tlm_edge.training.run import check_out, close_run, finished_result, open_run, work_folder
@@ -34,7 +37,8 @@ class CommitteeJob:
 
     ``finetune`` is the job of every member but for its seed, which counts up from the recipe's; all share one
     validation split. With ``pretrain`` each member first gets an encoder of its own, seeded likewise and kept in
-    ``encoders_out``; otherwise ``encoders`` are taken in turn, or all members start from scratch.
+    ``encoders_out``; otherwise ``encoders`` are taken in turn, or all members start from scratch. ``with_ngrams`` adds
+    a linear classifier of n-grams, and the validation split weights the votes.
     """
 
     members: int
@@ -43,6 +47,7 @@ class CommitteeJob:
     encoders: tuple[Path, ...] = ()
     pretrain: PretrainJob | None = None
     encoders_out: Path | None = None
+    with_ngrams: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,16 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
         names = [f"{job.out.name}-{number:02d}" for number in range(job.members)]
         members = [_train_member(job, number, run.work / name) for number, name in enumerate(names)]
         ready = prepare(replace(job.finetune, checkpoint=members[0], scratch=None, tokenizer=None))
-        scores = {
-            split: _score(members, examples, ready.ids.pad)
-            for split, examples in (("validation", ready.validation), ("test", ready.test))
+        if job.with_ngrams:
+            members.append(_train_ngrams(job, members[0], run.work / f"{job.out.name}-ngrams"))
+        held_out = {"validation": ready.validation, "test": ready.test}
+        answers = {
+            split: (_probabilities(members, examples, ready.ids.pad), examples.labels)
+            for split, examples in held_out.items()
             if examples is not None
         }
+        weights = fit_weights(*answers["validation"]) if job.with_ngrams and "validation" in answers else ()
+        scores = {split: _vote(*answer, ready.config.labels, weights) for split, answer in answers.items()}
         content = {
             "schema_version": 1,
             "kind": "committee",
@@ -87,8 +97,8 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
         }
         if PartialState().is_main_process:
             measured = {split: (scored.committee, scored.members) for split, scored in scores.items()}
-            text = committee_card(job.out.name, members, measured)
-            build_committee(members, job.out, card=text, recipe=content, force=run.force)
+            text = committee_card(job.out.name, members, measured, weights)
+            build_committee(members, job.out, card=text, recipe=content, weights=weights, force=run.force)
         close_run(run)
     return content
 
@@ -147,6 +157,29 @@ def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:
     return out
 
 
+def _train_ngrams(job: CommitteeJob, member: Path, out: Path) -> Path:
+    """N-grams that have learned the rows that the other members have, unless they are there already."""
+    finetune = job.finetune
+    if not out.exists() and PartialState().is_main_process:
+        train_ngrams(
+            NgramJob(
+                data=finetune.data,
+                out=out,
+                tokenizer=member,
+                max_length=read_config(member).max_position_embeddings,
+                text_columns=finetune.text_columns,
+                label_column=finetune.label_column,
+                columns=finetune.columns,
+                validation_share=finetune.validation_share,
+                half=finetune.half,
+                seed=finetune.recipe.seed,
+                refit=False,
+            )
+        )
+    PartialState().wait_for_everyone()
+    return out
+
+
 def _started(out: Path) -> bool:
     """Whether a run that writes ``out`` was begun or finished; several processes see the same."""
     started = out.exists() or work_folder(out).exists()
@@ -172,14 +205,15 @@ def _settings(job: CommitteeJob) -> dict[str, Any]:
         "members": job.members,
         "recipe": asdict(job.finetune.recipe),
         "encoders": [sha256_file(encoder / WEIGHTS) for encoder in job.encoders],
+        "with_ngrams": job.with_ngrams,
         "pretrain": None if pretrain is None else asdict(pretrain.recipe) | asdict(pretrain.limits),
     }
 
 
-def _score(members: Sequence[Path], examples: EncodedExamples, pad_token_id: int) -> _Scores:
-    models = [load_classifier(member) for member in members]
-    probabilities = np.stack([example_probabilities(model, examples, pad_token_id) for model in models])
-    return _vote(probabilities, examples.labels, models[0].config.labels)
+def _probabilities(members: Sequence[Path], examples: EncodedExamples, pad_token_id: int) -> np.ndarray:
+    """Probabilities (members, rows, labels)."""
+    models = [load_ours(member) for member in members]
+    return np.stack([example_probabilities(model, examples, pad_token_id) for model in models])
 
 
 def _vote(

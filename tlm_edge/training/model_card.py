@@ -87,11 +87,13 @@ def ngrams_card(
         metadata["model-index"] = evaluation_metadata(name, dataset, "test", test)
         sections.append(("Test", "Never trained nor chosen on.\n\n" + scores(test)))
     if validation:
-        held = "Of the same model before the held-out rows were learned too; the regularisation was chosen on them."
+        held = "The regularisation was chosen on these rows."
+        if settings["refit"]:
+            held = "Of the same model before the held-out rows were learned too; the regularisation was chosen on them."
         sections.append(("Validation", f"{held}\n\n{scores(validation)}"))
     training = {
         "data": data,
-        "rows": f"{rows['train'] + rows['validation']:,}",
+        "rows": f"{rows['train'] + rows['validation'] * settings['refit']:,}",
         "regularisation (C)": settings["strength"],
         "longest input": f"{recipe['max_length']} tokens",
         "time": f"{recipe['result']['seconds']:,.0f} s on {recipe['environment']['processor']}",

@@ -52,12 +52,14 @@ class NgramJob:
     validation_share: float = 0.1
     half: bool = False
     seed: int = 0
+    #: Whether the held-out rows are learned too, in the end; then nothing is left to weight votes by.
+    refit: bool = True
 
 
 def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
     """Fit the classifier, write its checkpoint ``job.out``, and return the content of its ``training.json``.
 
-    Held-out rows choose the regularisation; then all rows are fitted. Raises ``UserError`` for input that doesn't fit.
+    Held-out rows choose the regularisation; then all rows are fitted, if ``refit``. Raises ``UserError`` for input that doesn't fit.
     """
     refuse_existing(job.out, force=force)
     tokenizer = load_tokenizer(job.tokenizer)
@@ -81,7 +83,7 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         trials = {each: _score(_fit(train, config, each), validation, config) for each in STRENGTHS}
         strength = min(trials, key=lambda each: trials[each].loss)
         held_out = trials[strength]
-    model = _fit(train if validation is None else train.joined(validation), config, strength)
+    model = _fit(train if validation is None or not job.refit else train.joined(validation), config, strength)
     scores = None if test is None else _score(model, test, config)
     recipe = {
         "schema_version": 1,
@@ -90,7 +92,13 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         "test_data": None if job.test_data is None else described_sources([job.test_data]),
         "rows": {"train": len(train), "validation": 0 if validation is None else len(validation)},
         "max_length": job.max_length,
-        "settings": {"buckets": job.buckets, "strength": strength, "half": job.half, "seed": job.seed},
+        "settings": {
+            "buckets": job.buckets,
+            "strength": strength,
+            "refit": job.refit,
+            "half": job.half,
+            "seed": job.seed,
+        },
         "result": {
             "seconds": round(time.perf_counter() - start, 1),
             "validation": None if held_out is None else held_out.to_json(),

@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut
 NEXT_INSTALLED := $(NEXT)/.installed-$(shell cat $(NEXT_LOCK) | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser quickstart test test-slow test-transformers lint format lock docs benchmarks wheel clean setup-android apk test-android
+.PHONY: help setup setup-browser setup-emulation quickstart test test-slow test-transformers lint format lock docs benchmarks wheel clean setup-android apk test-android
 
 help: ## Show this list (the default)
 	@echo "make TARGET, with one of:"
@@ -80,6 +80,19 @@ setup-browser: ## Install Chromium for the report's browser tests (Debian, as ro
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
 	else \
 	  echo "setup-browser: nothing installed: install Chromium and chromedriver with your system's packages; without them the browser tests skip"; \
+	fi
+
+setup-emulation: ## Install what emulates ARM devices and plays them in tests: qemu, LLVM, a cross compiler, sshd, adb (Debian, as root; 900 MB)
+	@missing=$$(for pair in qemu-aarch64:qemu-user qemu-aarch64-static:qemu-user-static llvm-mca-19:llvm-19 cc:gcc \
+	  aarch64-linux-gnu-g++:g++-aarch64-linux-gnu /usr/sbin/sshd:openssh-server ssh:openssh-client adb:adb; do \
+	  command -v "$${pair%%:*}" >/dev/null || printf '%s ' "$${pair##*:}"; done); \
+	if [ -z "$$missing" ]; then \
+	  echo "setup-emulation: the programs are here already"; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "setup-emulation: installing Debian's $$missing"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "setup-emulation: nothing installed: install these with your system's packages (Debian: apt-get install $$missing); without them nothing is emulated, and its tests skip"; \
 	fi
 
 setup-android: setup ## Install what builds the Android app: a JDK and Debian's APK tools (Debian, as root), compilers and libraries (700 MB)

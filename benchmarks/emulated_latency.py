@@ -129,7 +129,7 @@ def count(cores: Cores, model: str, folder: Path) -> dict[str, float]:
     network = NETWORKS[model]()
     side = int(network.lines[0].split("0=")[1].split()[0])
     job = json.dumps({"network": network.text(), "side": side, "output": network.last})
-    status, output, errors, observation = machine.run([str(HERE / "emulated_ncnn.py")], job, regions=1)
+    status, output, errors, observation = machine.run([str(HERE / "emulated" / "network.py")], job, regions=1)
     if status or observation is None or output.strip() != "1000":
         sys.exit(f"error: {model} on {cores.type}: {errors.strip()[-500:] or output}")
     (region,) = observation.regions

@@ -1,4 +1,4 @@
-"""One inference of a network in ncnn, marked for the emulator's observer; ``emulated_latency.py`` runs it on arm64.
+"""One inference of a network in ncnn, marked for the emulator's observer; ``../emulated_latency.py`` runs it on arm64.
 
 It reads a JSON object from standard input: ``network`` in ncnn's text format, the ``side`` of its square image, and
 the blob that is its ``output``. Weights are zero: what is executed doesn't depend on them.

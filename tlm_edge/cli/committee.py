@@ -120,7 +120,7 @@ def train(
         bool,
         typer.Option(
             "--with-ngrams",
-            help="Let a linear classifier of n-grams vote, too; the held-out rows weight the votes.",
+            help="Let a linear classifier of n-grams vote, too; a hundred held-out rows a member weight the votes.",
         ),
     ] = False,
     encoder: Annotated[

@@ -28,7 +28,7 @@ from tlm_edge.training.ngrams import NgramJob, train_ngrams
 from tlm_edge.training.pretrain_job import PretrainJob, run_pretrain
 from tlm_edge.training.provenance import environment
 from tlm_edge.training.run import check_out, close_run, finished_result, open_run, work_folder
-from tlm_edge.training.weighting import fit_weights
+from tlm_edge.training.weighting import ROWS_A_MEMBER, fit_weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CommitteeJob:
     ``finetune`` is the job of every member but for its seed, which counts up from the recipe's; all share one
     validation split. With ``pretrain`` each member first gets an encoder of its own, seeded likewise and kept in
     ``encoders_out``; otherwise ``encoders`` are taken in turn, or all members start from scratch. ``with_ngrams`` adds
-    a linear classifier of n-grams, and the validation split weights the votes.
+    a linear classifier of n-grams, and the validation split weights the votes if it has rows enough.
     """
 
     members: int
@@ -86,7 +86,7 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
             for split, examples in held_out.items()
             if examples is not None
         }
-        weights = fit_weights(*answers["validation"]) if job.with_ngrams and "validation" in answers else ()
+        weights = _weights(job, answers.get("validation"))
         scores = {split: _vote(*answer, ready.config.labels, weights) for split, answer in answers.items()}
         content = {
             "schema_version": 1,
@@ -178,6 +178,13 @@ def _train_ngrams(job: CommitteeJob, member: Path, out: Path) -> Path:
         )
     PartialState().wait_for_everyone()
     return out
+
+
+def _weights(job: CommitteeJob, held_out: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, ...]:
+    """The votes' weights by probabilities and labels of held-out rows; equal, so none, without n-grams or rows enough."""
+    if not job.with_ngrams or held_out is None or len(held_out[1]) < ROWS_A_MEMBER * len(held_out[0]):
+        return ()
+    return fit_weights(*held_out)
 
 
 def _started(out: Path) -> bool:

@@ -59,7 +59,8 @@ class NgramJob:
 def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
     """Fit the classifier, write its checkpoint ``job.out``, and return the content of its ``training.json``.
 
-    Held-out rows choose the regularisation; then all rows are fitted, if ``refit``. Raises ``UserError`` for input that doesn't fit.
+    Held-out rows choose the regularisation; then all rows are fitted, if ``refit``. Raises ``UserError`` for input that
+    doesn't fit.
     """
     refuse_existing(job.out, force=force)
     tokenizer = load_tokenizer(job.tokenizer)

@@ -36,8 +36,8 @@ def test_the_app_under_robolectric(project: Project, screens: list[Path], tmp_pa
         for picture in out.glob("*.png"):
             shutil.copy(picture, folder)
     pictures = {picture.stem: picture.stat().st_size for picture in out.glob("*.png")}
-    assert len(pictures) == 7
-    assert min(pictures.values()) > 20_000, pictures
+    assert len(pictures) == 8
+    assert min(pictures.values()) > 10_000, pictures
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     for file in out.glob("app-*.json"):
         jsonschema.validate(json.loads(file.read_text(encoding="utf-8")), schema)

@@ -3,6 +3,7 @@ package org.tlmedge.demo
 import android.content.Context
 import android.graphics.Canvas
 import android.graphics.Paint
+import android.graphics.Path
 import android.view.View
 import android.view.ViewGroup.LayoutParams.MATCH_PARENT
 import android.view.ViewGroup.LayoutParams.WRAP_CONTENT
@@ -40,15 +41,16 @@ class Bars(context: Context, private val labels: List<String>) : LinearLayout(co
             isFocusable = true
             name.importantForAccessibility = IMPORTANT_FOR_ACCESSIBILITY_NO
             share.importantForAccessibility = IMPORTANT_FOR_ACCESSIBILITY_NO
-            addView(name, LayoutParams(0, WRAP_CONTENT, 3f))
-            addView(bar, LayoutParams(0, context.dp(10), 5f))
-            addView(share, LayoutParams(0, WRAP_CONTENT, 2f))
+            addView(name, LayoutParams(0, WRAP_CONTENT, 2f).apply { marginEnd = context.dp(8) })
+            addView(bar, LayoutParams(0, context.dp(10), 3f))
+            addView(share, LayoutParams(share.paint.measureText(percent(1.0)).toInt() + context.dp(12), WRAP_CONTENT))
         }
     }
 
     /** A track that is filled to [fraction]. */
     private class Bar(context: Context) : View(context) {
         private val paint = Paint(Paint.ANTI_ALIAS_FLAG)
+        private val track = Path()
         var fraction = 0f
             set(value) {
                 field = value
@@ -60,9 +62,12 @@ class Bars(context: Context, private val labels: List<String>) : LinearLayout(co
             paint.color = context.getColorOf(R.color.bar_track)
             canvas.drawRoundRect(0f, 0f, width.toFloat(), height.toFloat(), radius, radius, paint)
             paint.color = context.getColorOf(R.color.accent)
-            val filled = maxOf(height.toFloat(), width * fraction)
+            val filled = width * fraction
             val left = if (layoutDirection == LAYOUT_DIRECTION_RTL) width - filled else 0f
-            canvas.drawRoundRect(left, 0f, left + filled, height.toFloat(), radius, radius, paint)
+            track.rewind()
+            track.addRoundRect(0f, 0f, width.toFloat(), height.toFloat(), radius, radius, Path.Direction.CW)
+            canvas.clipPath(track)
+            canvas.drawRect(left, 0f, left + filled, height.toFloat(), paint)
         }
     }
 }

@@ -13,6 +13,7 @@ import android.widget.EditText
 import android.widget.HorizontalScrollView
 import android.widget.LinearLayout
 import android.widget.TextView
+import org.tlmedge.core.Answer
 import org.tlmedge.core.Vote
 
 /** Text in, every model's answer as you type. */
@@ -79,6 +80,7 @@ class ClassifyPage(context: Context) : Page(context) {
                 contentDescription = sample
             })
         }
+        row.gravity = Gravity.TOP
         return HorizontalScrollView(context).apply {
             isHorizontalScrollBarEnabled = false
             addView(row)
@@ -123,10 +125,18 @@ private class AnswerCard(context: Context, private val model: Model) : LinearLay
         val said = timed.answer
         answer.show(context.getString(R.string.answer, manifest.labels[said.label], percent(said.probabilities[said.label].toDouble())))
         bars?.show(said.probabilities, said.label)
-        votes.show(if (said.memberLogits.size > 1) votes(manifest.labels, said.memberLogits.map(Vote::best), said.label) else "")
+        votes.show(if (said.members > 1) votes(manifest.labels, said) else "")
         latency.show(context.getString(R.string.latency, significant(reply.medianMs), reply.runs, timed.tokens))
     }
 
-    private fun votes(labels: List<String>, own: List<Int>, label: Int): String =
-        context.getString(R.string.votes, own.joinToString { labels[it] }, own.count { it == label }, own.size)
+    /** Every member's own label and share, in the order of asking, and how many a cascade had to ask. */
+    private fun votes(labels: List<String>, said: Answer): String {
+        val own = said.memberLogits.map(Vote::softmax)
+        val each = said.asked.zip(own) { member, vote ->
+            context.getString(R.string.member_vote, member + 1, labels[Vote.best(vote)], percent(vote.max().toDouble()))
+        }
+        val agree = context.getString(R.string.agreement, own.count { Vote.best(it) == said.label }, own.size)
+        val stages = if (model.bundle?.manifest?.cascade == null) null else context.getString(R.string.stages, said.asked.size, said.members)
+        return listOfNotNull(stages, each.joinToString(" · "), agree).joinToString("\n")
+    }
 }

@@ -7,24 +7,21 @@ import android.view.View
 import android.view.ViewGroup.LayoutParams.MATCH_PARENT
 import android.view.ViewGroup.LayoutParams.WRAP_CONTENT
 import android.widget.CheckBox
-import android.widget.HorizontalScrollView
 import android.widget.LinearLayout
 import android.widget.ProgressBar
 import android.widget.RadioButton
 import android.widget.RadioGroup
-import android.widget.TableLayout
-import android.widget.TableRow
 import org.tlmedge.core.Protocol
 
 /** Deep against committee: the measuring protocol on this phone. */
 class ComparePage(context: Context) : Page(context) {
     private val choices = context.column()
-    private val profiles = RadioGroup(context)
+    private val profiles = RadioGroup(context).apply { orientation = if (resources.configuration.fontScale > 1.3f) LinearLayout.VERTICAL else LinearLayout.HORIZONTAL }
     private val threads = context.row()
     private val startButton = context.button(R.string.start) { if (Run.current == null) begin() else Run.current?.benchmark?.stop() }.apply { id = R.id.start }
     private val bar = ProgressBar(context, null, android.R.attr.progressBarStyleHorizontal)
     private val status = context.text(Rank.BODY).apply { accessibilityLiveRegion = ACCESSIBILITY_LIVE_REGION_POLITE }
-    private val surroundings = context.text(Rank.SMALL)
+    private val surroundings = context.text(Rank.SMALL).apply { setPadding(0, context.dp(8), 0, 0) }
     private val results = context.column()
     private var models = listOf<Model>()
 
@@ -44,6 +41,7 @@ class ComparePage(context: Context) : Page(context) {
                 setText(names[index])
                 tag = profile.name
                 minHeight = context.dp(48)
+                setPadding(0, 0, context.dp(16), 0)
             })
         }
         profiles.check(PROFILE_IDS[0])
@@ -135,30 +133,25 @@ class ComparePage(context: Context) : Page(context) {
         if (rows.isEmpty()) return
         val card = context.card()
         results.addView(card)
-        card.addView(HorizontalScrollView(context).apply { addView(table(rows)) })
-        ratio(rows)?.let { card.addView(context.text(Rank.BODY, it)) }
-        card.addView(Pareto(context, rows), LinearLayout.LayoutParams(MATCH_PARENT, context.dp(220)))
+        card.addView(table(rows))
+        ratio(rows)?.let { card.addView(context.text(Rank.BODY, it).apply { setPadding(0, context.dp(16), 0, context.dp(16)) }) }
+        card.addView(Pareto(context, rows), LinearLayout.LayoutParams(MATCH_PARENT, context.sp(200)))
         rows.flatMap { row -> row.reasons.map { "${row.name}: $it" } }.forEach { card.addView(context.text(Rank.WARNING, context.getString(R.string.provisional, it))) }
         card.addView(context.text(Rank.SMALL, context.getString(R.string.smoke_test)))
         card.addView(context.button(R.string.share_record, quiet = true) { share() })
     }
 
-    private fun table(rows: List<Result>) = TableLayout(context).apply {
-        val header = listOf(R.string.column_model, R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_memory)
-        addView(tableRow(header.map(context::getString), Rank.SMALL))
+    /** A model takes two lines, so that its figures fit beside each other on a narrow screen with a large font. */
+    private fun table(rows: List<Result>) = context.column().apply {
+        addView(tableRow(listOf(R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_memory).map(context::getString), Rank.SMALL))
         for (row in rows) {
-            val name = row.name + if (row.reasons.isEmpty()) "" else " †"
-            addView(tableRow(listOf(name, row.accuracy?.let(::percent) ?: "–", significant(row.p50), significant(row.p90), significant(row.size)), Rank.BODY))
+            addView(context.text(Rank.HEADING, row.name + if (row.reasons.isEmpty()) "" else " †").apply { setPadding(0, context.dp(8), 0, 0) })
+            addView(tableRow(listOf(row.accuracy?.let(::percent) ?: "–", significant(row.p50), significant(row.p90), significant(row.size)), Rank.BODY))
         }
     }
 
-    private fun tableRow(cells: List<String>, rank: Rank) = TableRow(context).apply {
-        cells.forEachIndexed { index, cell ->
-            addView(context.text(rank, cell).apply {
-                setPadding(0, context.dp(4), context.dp(16), context.dp(4))
-                if (index > 0) textAlignment = View.TEXT_ALIGNMENT_VIEW_END
-            })
-        }
+    private fun tableRow(cells: List<String>, rank: Rank) = context.row().apply {
+        for (cell in cells) addView(context.text(rank, cell), LinearLayout.LayoutParams(0, WRAP_CONTENT, 1f))
     }
 
     private fun ratio(rows: List<Result>): String? {

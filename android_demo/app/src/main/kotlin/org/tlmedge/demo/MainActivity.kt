@@ -3,6 +3,7 @@ package org.tlmedge.demo
 import android.app.Activity
 import android.content.Intent
 import android.content.res.Configuration
+import android.graphics.Typeface
 import android.os.Build
 import android.os.Bundle
 import android.view.Gravity
@@ -89,6 +90,8 @@ class MainActivity : Activity() {
         tabs.forEachIndexed { index, tab ->
             tab.isSelected = index == number
             tab.setTextColor(getColorOf(if (index == number) R.color.accent else R.color.text_muted))
+            tab.typeface = if (index == number) Typeface.DEFAULT_BOLD else Typeface.DEFAULT
+            tab.setBackgroundResource(if (index == number) R.drawable.tab_selected else 0)
         }
         if (isStarted) page.start()
     }
@@ -109,16 +112,14 @@ class MainActivity : Activity() {
         val beside = resources.configuration.orientation == Configuration.ORIENTATION_LANDSCAPE
         val bar = if (beside) column() else row()
         bar.setBackgroundColor(getColorOf(R.color.surface))
-        for (tab in tabs) bar.addView(tab, if (beside) LinearLayout.LayoutParams(dp(112), 0, 1f) else LinearLayout.LayoutParams(0, dp(56), 1f))
-        val main = column()
-        main.addView(text(Rank.TITLE, getString(R.string.app_name)).apply { setPadding(dp(16), dp(10), dp(16), dp(6)) })
-        main.addView(frame, LinearLayout.LayoutParams(MATCH_PARENT, 0, 1f))
+        bar.gravity = Gravity.CENTER
+        for (tab in tabs) bar.addView(tab, if (beside) LinearLayout.LayoutParams(maxOf(dp(112), sp(104)), maxOf(dp(64), sp(56))) else LinearLayout.LayoutParams(0, maxOf(dp(56), sp(48)), 1f))
         val root = if (beside) row() else column()
         if (beside) {
             root.addView(bar, LinearLayout.LayoutParams(WRAP_CONTENT, MATCH_PARENT))
-            root.addView(main, LinearLayout.LayoutParams(0, MATCH_PARENT, 1f))
+            root.addView(frame, LinearLayout.LayoutParams(0, MATCH_PARENT, 1f))
         } else {
-            root.addView(main, LinearLayout.LayoutParams(MATCH_PARENT, 0, 1f))
+            root.addView(frame, LinearLayout.LayoutParams(MATCH_PARENT, 0, 1f))
             root.addView(bar, LinearLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT))
         }
         root.setBackgroundColor(getColorOf(R.color.background))

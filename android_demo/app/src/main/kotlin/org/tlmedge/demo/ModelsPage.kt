@@ -17,7 +17,7 @@ class ModelsPage(context: Context, private val changed: () -> Unit) : Page(conte
 
     init {
         content.addView(context.button(R.string.import_bundle) { choose() }.apply { id = R.id.import_bundle })
-        content.addView(context.text(Rank.SMALL, context.getString(R.string.import_hint)))
+        content.addView(context.text(Rank.SMALL, context.getString(R.string.import_hint)).apply { setPadding(0, context.dp(8), 0, 0) })
         content.addView(message)
         content.addView(list)
     }

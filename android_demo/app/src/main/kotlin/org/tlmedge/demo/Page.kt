@@ -15,10 +15,14 @@ abstract class Page(context: Context) : ScrollView(context) {
 
     init {
         isFillViewport = true
-        val widest = context.dp(WIDEST_DP)
-        val side = maxOf(context.dp(16), (resources.displayMetrics.widthPixels - widest) / 2)
-        content.setPadding(side, context.dp(8), side, context.dp(24))
+        content.addView(context.text(Rank.TITLE, context.getString(R.string.app_name)).apply { setPadding(0, 0, 0, context.dp(8)) })
         addView(content, FrameLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT))
+    }
+
+    override fun onMeasure(widthMeasureSpec: Int, heightMeasureSpec: Int) {
+        val side = maxOf(context.dp(16), (MeasureSpec.getSize(widthMeasureSpec) - context.dp(WIDEST_DP)) / 2)
+        content.setPadding(side, context.dp(10), side, context.dp(24))
+        super.onMeasure(widthMeasureSpec, heightMeasureSpec)
     }
 
     /** The models have been opened, or have changed. */

@@ -14,6 +14,9 @@ import android.widget.TextView
 /** Density-independent pixels in pixels. */
 fun Context.dp(value: Int): Int = Math.round(value * resources.displayMetrics.density)
 
+/** Pixels that grow with the user's font size. */
+fun Context.sp(value: Int): Int = Math.round(TypedValue.applyDimension(TypedValue.COMPLEX_UNIT_SP, value.toFloat(), resources.displayMetrics))
+
 /** Texts of the app, by their rank. */
 enum class Rank(val sp: Float, val color: Int, val bold: Boolean = false) {
     TITLE(22f, R.color.text, true),
@@ -78,4 +81,5 @@ fun significant(value: Double): String = when {
     else -> "%.3f".format(value)
 }
 
-fun percent(share: Double): String = "%.1f %%".format(100 * share)
+/** With a space that doesn't break the line. */
+fun percent(share: Double): String = "%.1f\u00a0%%".format(100 * share)

@@ -181,7 +181,7 @@ def _train_ngrams(job: CommitteeJob, member: Path, out: Path) -> Path:
 
 
 def _weights(job: CommitteeJob, held_out: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, ...]:
-    """The votes' weights by probabilities and labels of held-out rows; equal, so none, without n-grams or rows enough."""
+    """The votes' weights by probabilities and labels of held-out rows; none without n-grams or rows enough."""
     if not job.with_ngrams or held_out is None or len(held_out[1]) < ROWS_A_MEMBER * len(held_out[0]):
         return ()
     return fit_weights(*held_out)

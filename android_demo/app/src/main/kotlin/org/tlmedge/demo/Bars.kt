@@ -16,6 +16,9 @@ class Bars(context: Context, private val labels: List<String>) : LinearLayout(co
 
     init {
         orientation = VERTICAL
+        // All bars begin below each other, right of the longest label; one that is too long for that is broken.
+        val widest = labels.indices.maxOf { rows[it].name.paint.measureText(labels[it]) }.toInt() + context.dp(2)
+        rows.forEach { it.name.layoutParams.width = minOf(widest, context.dp(LONGEST_LABEL_DP)) }
         rows.forEachIndexed { index, row ->
             row.name.text = labels[index]
             addView(row, LayoutParams(MATCH_PARENT, WRAP_CONTENT))
@@ -31,6 +34,10 @@ class Bars(context: Context, private val labels: List<String>) : LinearLayout(co
         row.contentDescription = context.getString(R.string.bar_description, labels[index], share)
     }
 
+    private companion object {
+        const val LONGEST_LABEL_DP = 160
+    }
+
     private class Row(context: Context) : LinearLayout(context) {
         val name: TextView = context.text(Rank.SMALL, " ")
         val bar = Bar(context)
@@ -41,8 +48,8 @@ class Bars(context: Context, private val labels: List<String>) : LinearLayout(co
             isFocusable = true
             name.importantForAccessibility = IMPORTANT_FOR_ACCESSIBILITY_NO
             share.importantForAccessibility = IMPORTANT_FOR_ACCESSIBILITY_NO
-            addView(name, LayoutParams(0, WRAP_CONTENT, 2f).apply { marginEnd = context.dp(8) })
-            addView(bar, LayoutParams(0, context.dp(10), 3f))
+            addView(name, LayoutParams(WRAP_CONTENT, WRAP_CONTENT).apply { marginEnd = context.dp(12) })
+            addView(bar, LayoutParams(0, context.dp(10), 1f))
             addView(share, LayoutParams(share.paint.measureText(percent(1.0)).toInt() + context.dp(12), WRAP_CONTENT))
         }
     }

@@ -143,7 +143,7 @@ class ComparePage(context: Context) : Page(context) {
 
     /** A model takes two lines, so that its figures fit beside each other on a narrow screen with a large font. */
     private fun table(rows: List<Result>) = context.column().apply {
-        addView(tableRow(listOf(R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_memory).map(context::getString), Rank.SMALL))
+        addView(tableRow(listOf(R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_size).map(context::getString), Rank.SMALL))
         for (row in rows) {
             addView(context.text(Rank.HEADING, row.name + if (row.reasons.isEmpty()) "" else " †").apply { setPadding(0, context.dp(8), 0, 0) })
             addView(tableRow(listOf(row.accuracy?.let(::percent) ?: "–", significant(row.p50), significant(row.p90), significant(row.size)), Rank.BODY))

@@ -70,7 +70,8 @@ class Worker private constructor(private val application: Context) {
         return try {
             val classifier = classifiers.getOrPut(model.folder.path) {
                 val factory = Library.engine(bundle.manifest.target) ?: return Reply(null, 0.0, 0, null)
-                Classifier(bundle, factory.open(bundle, 1))
+                // The first run, which sets things up, is not what the next ones take.
+                Classifier(bundle, factory.open(bundle, 1)).also { it.classify(text) }
             }
             val timed = classifier.classify(text)
             val times = recent.getOrPut(model.folder.path) { ArrayDeque() }

@@ -71,6 +71,12 @@ class AppTest {
 
     private fun type(activity: MainActivity, text: String) = activity.findViewById<TextView>(R.id.text).setText(text)
 
+    /** Types [text] in eight steps, as one does, and waits for the answers to each. */
+    private fun answered(activity: MainActivity, text: String) = (1..8).forEach { step ->
+        type(activity, text.take(text.length * step / 8))
+        waitFor { words(activity).split("ms median of the last $step ").size == 3 }
+    }
+
     private fun screenshot(activity: Activity, name: String) {
         shadowOf(Looper.getMainLooper()).idleFor(java.time.Duration.ofMillis(500))
         val view = activity.window.decorView
@@ -105,7 +111,7 @@ class AppTest {
     @Test
     fun typingGetsAnswersThatSurviveRotationAndDeath() {
         val controller = launch()
-        type(controller.get(), "Striker scores twice as the champions come from behind to win the cup final")
+        answered(controller.get(), "Striker scores twice as the champions come from behind to win the cup final")
         waitFor { words(controller.get()).split("ms median").size == 3 }
         val said = words(controller.get())
         assertTrue(said, "Sports, " in said && said.contains(Regex("1: Sports [0-9.]+ % · 2: ")) && "of 3 members agree" in said && "agnews-bert-6" in said)
@@ -215,7 +221,7 @@ class AppTest {
 
     private fun pictured(name: String) {
         val controller = launch()
-        type(controller.get(), "Chip maker says its new sensor needs a tenth of the power")
+        answered(controller.get(), "Chip maker says its new sensor needs a tenth of the power")
         waitFor { words(controller.get()).split("ms median").size == 3 }
         screenshot(controller.get(), name)
         for (button in visible(controller.get()).filterIsInstance<Button>()) {

@@ -12,7 +12,7 @@ from tlm_edge.runtime.errors import UserError
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 #: What a checkpoint or committee consists of; nothing else is fetched.
-_FILES = [
+CHECKPOINT_FILES = [
     f"{folder}{name}"
     for folder in ("", "members/*/")
     for name in (
@@ -56,7 +56,7 @@ def fetch_model(name: str) -> Path:
     if not sys.stderr.isatty():
         huggingface_hub.utils.disable_progress_bars()
     try:
-        folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=_FILES))
+        folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=CHECKPOINT_FILES))
     except Exception as error:  # the library raises many kinds, of its own and of the network
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -13,6 +14,8 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 REVISION = "a" * 40
+#: Who gives it may publish.
+TOKEN = "hf_stand_in"
 
 
 @contextmanager
@@ -43,6 +46,47 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(b"", 404)
 
     do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._send(b"", 401)
+            return
+        match urlparse(self.path).path.strip("/").split("/"):
+            case ["api", "validate-yaml"]:
+                self._send_json({"errors": [], "warnings": []})
+            case ["api", "repos", "create"]:
+                wanted = json.loads(body)
+                name = f"{wanted['organization']}/{wanted['name']}"
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+                self._send_json({"url": f"http://{self.headers['Host']}/{name}", "id": name})
+            case ["api", "models", owner, name, "preupload", _]:
+                files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(body)["files"]]
+                self._send_json({"files": [file | {"shouldIgnore": False, "oid": None} for file in files]})
+            case ["api", "models", owner, name, "commit", _]:
+                self._commit(self.root / owner / name, body)
+                commit = f"http://{self.headers['Host']}/{owner}/{name}/commit/{REVISION}"
+                self._send_json({"commitUrl": commit, "commitOid": REVISION, "success": True})
+            case _:
+                self._send(b"", 404)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def _commit(self, repository: Path, body: bytes) -> None:
+        """Write the files of a commit, lines of JSON with their content in base64."""
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "file":
+                file = repository / line["value"]["path"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(base64.b64decode(line["value"]["content"]))
 
     def _describe(self, repository: Path, name: str) -> None:
         files = [{"rfilename": str(file.relative_to(repository))} for file in repository.rglob("*") if file.is_file()]

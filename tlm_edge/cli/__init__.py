@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tlm_edge import __version__
-from tlm_edge.cli import android, committee, data, devices, tokenizer
+from tlm_edge.cli import android, committee, data, devices, models, tokenizer
 from tlm_edge.cli.bench import bench
 from tlm_edge.cli.doctor import doctor
 from tlm_edge.cli.evaluate import evaluate
@@ -45,6 +45,7 @@ app.command()(pretrain)
 app.command()(finetune)
 app.command()(ngrams)
 app.add_typer(committee.app, name="committee")
+app.add_typer(models.app, name="models")
 app.command()(evaluate)
 app.command()(predict)
 app.command()(export)

@@ -157,15 +157,17 @@ def _estimates(emulation: Emulation, part: Part) -> np.ndarray:
     return np.array([tokenize * text.tokenize_us + text.model_us for text in emulation.counted]) / 1e3
 
 
-def _estimated_ratio(slow: Emulation, fast: Emulation, part: Part) -> Ratio:
+def _estimated_ratio(slow: Emulation, fast: Emulation, part: Part, *, one_runtime: bool) -> Ratio:
     value = float(np.median(_estimates(slow, part)) / np.median(_estimates(fast, part)))
-    low, high = slow.ratio_band
+    # Errors of two runtimes' estimates have less in common: both bands count.
+    low, high = slow.ratio_band if one_runtime else (slow.band[0] / fast.band[1], slow.band[1] / fast.band[0])
     return Ratio(value, value * low, value * high, estimated=True)
 
 
 def _ratio(slow: Record, fast: Record, part: Part) -> Ratio:
     if slow.emulation is not None and fast.emulation is not None:
-        return _estimated_ratio(slow.emulation, fast.emulation, part)
+        one_runtime = slow.runtime.name == fast.runtime.name
+        return _estimated_ratio(slow.emulation, fast.emulation, part, one_runtime=one_runtime)
     one, other = block_medians(slow, part), block_medians(fast, part)
     if slow.session.id == fast.session.id:
         rounds = sorted(set(one) & set(other))

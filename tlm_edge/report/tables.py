@@ -84,7 +84,7 @@ def group_note(group: Group) -> str:
     (low, high), (ratio_low, ratio_high) = emulations[0].band, emulations[0].ratio_band
     return (
         f"Emulated, not measured: the device's latency lies within {low:.2f} to {high:.2f} times the estimate (~)"
-        f", a ratio of two models within {ratio_low:.2f} to {ratio_high:.2f} times"
+        f", a ratio of two models in one runtime within {ratio_low:.2f} to {ratio_high:.2f} times"
     )
 
 

@@ -99,7 +99,8 @@ class SourceModel:
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """PyTorch's probabilities (texts, labels), float32, in batches of similar length; the cascade's, if any."""
         token_ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(map(well_formed, texts)))]
-        return votes_in_batches(token_ids, len(self.labels), _BATCH_TOKENS, self._vote).probabilities
+        votes = votes_in_batches(token_ids, len(self.labels), _BATCH_TOKENS, lambda batches: map(self._vote, batches))
+        return votes.probabilities
 
     def _vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
         input_ids, attention_mask = map(torch.from_numpy, pad(token_ids, self.pad_token_id))

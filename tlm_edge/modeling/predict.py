@@ -55,7 +55,9 @@ class TorchClassifier:
 
     def votes(self, texts: Sequence[str]) -> Votes:
         """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
-        return votes_in_batches(self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, self._vote)
+        return votes_in_batches(
+            self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, lambda batches: map(self._vote, batches)
+        )
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The probabilities of ``votes``."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from tlm_edge.runtime.bundle import Bundle
 from tlm_edge.runtime.cascade import Votes
-from tlm_edge.runtime.classifier import Prediction, to_predictions, votes_in_batches
+from tlm_edge.runtime.classifier import Prediction, TokenIds, to_predictions, votes_in_batches
+from tlm_edge.runtime.cores import usable_cores
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.manifest import MANIFEST_FILE
+from tlm_edge.runtime.pool import SessionPool
+from tlm_edge.runtime.session import Session
 from tlm_edge.runtime.sessions import open_session
 from tlm_edge.runtime.tokenize import TextEncoder, pad
 from tlm_edge.runtime.vote import softmax
@@ -40,19 +43,33 @@ class BundleClassifier:
                     "copy the bundle again"
                 )
 
-    def outputs(self, token_ids: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
-        """The model's outputs for one batch of token ids, padded to the longest."""
-        return self.session.run(*pad(token_ids, self.bundle.manifest.pad_token_id))
+        cores = threads or usable_cores()
+        self._pool = SessionPool(lambda: open_session(bundle, 1, all_members=all_members), cores) if cores > 1 else None
 
-    def vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
+    def outputs(self, token_ids: TokenIds) -> dict[str, np.ndarray]:
+        """The model's outputs for one batch of token ids, padded to the longest."""
+        return self._outputs(self.session, token_ids)
+
+    def _outputs(self, session: Session, token_ids: TokenIds) -> dict[str, np.ndarray]:
+        return session.run(*pad(token_ids, self.bundle.manifest.pad_token_id))
+
+    def vote(self, token_ids: TokenIds) -> Votes:
         """The votes on one batch of token ids."""
-        outputs = self.outputs(token_ids)
+        return self._vote(self.session, token_ids)
+
+    def _vote(self, session: Session, token_ids: TokenIds) -> Votes:
+        outputs = self._outputs(session, token_ids)
         probabilities = outputs["probabilities"] if "probabilities" in outputs else softmax(outputs["logits"])
         return Votes(probabilities, outputs.get("members_used"))
 
     def votes(self, texts: Sequence[str]) -> Votes:
         """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
-        return votes_in_batches(self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, self.vote)
+        return votes_in_batches(self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, self._votes)
+
+    def _votes(self, batches: Sequence[TokenIds]) -> Iterable[Votes]:
+        if self._pool is None or len(batches) == 1:
+            return map(self.vote, batches)
+        return self._pool.map(self._vote, batches)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probabilities of ``votes``."""

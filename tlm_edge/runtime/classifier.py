@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from tlm_edge.runtime.cascade import Votes
+
+#: The token ids of the texts of a batch.
+TokenIds = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,17 @@ def to_predictions(
 
 
 def votes_in_batches(
-    token_ids: Sequence[Sequence[int]], labels: int, max_tokens: int, run: Callable[[list[Sequence[int]]], Votes]
+    token_ids: Sequence[Sequence[int]],
+    labels: int,
+    max_tokens: int,
+    run_all: Callable[[list[TokenIds]], Iterable[Votes]],
 ) -> Votes:
-    """Have ``run`` vote on batches of at most ``max_tokens`` tokens; votes in the order of ``token_ids``."""
+    """Have ``run_all`` vote on batches of at most ``max_tokens`` tokens each; votes in the order of ``token_ids``."""
     probabilities = np.empty((len(token_ids), labels), dtype=np.float32)
     used = None
-    for batch in batches_by_length([len(ids) for ids in token_ids], max_tokens):
-        votes = run([token_ids[index] for index in batch])
+    batches = batches_by_length([len(ids) for ids in token_ids], max_tokens)
+    answers = run_all([[token_ids[index] for index in batch] for batch in batches])
+    for batch, votes in zip(batches, answers, strict=True):
         probabilities[batch] = votes.probabilities
         if votes.members_used is not None:
             used = np.zeros(len(token_ids), dtype=np.int64) if used is None else used

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
+from tlm_edge.runtime.cores import usable_cores
 from tlm_edge.runtime.errors import MissingExtraError, UserError
 from tlm_edge.runtime.executorch_runner.binding import BindingModel
 from tlm_edge.runtime.executorch_runner.build import RunnerError
@@ -44,7 +44,7 @@ class ExecutorchSession:
                 'running an ExecuTorch bundle needs executorch: pip install "tlm-edge[executorch]", or, where PyTorch '
                 "is not wanted, pip install --no-deps executorch"
             ) from None
-        threads = threads or _cores()
+        threads = threads or usable_cores()
         self._model: NativeModel | BindingModel
         try:
             self._model = NativeModel(model_file, threads)
@@ -98,10 +98,6 @@ def own_lengths(attention_mask: np.ndarray) -> np.ndarray:
     tokens = attention_mask != 0
     padding = np.argmax(tokens[:, ::-1], axis=1)
     return np.where(tokens.any(axis=1), length - padding, length).astype(np.int64)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load_runtime() -> None:

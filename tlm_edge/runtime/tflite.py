@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tlm_edge.runtime.cores import usable_cores
 from tlm_edge.runtime.errors import MissingExtraError, UserError
 from tlm_edge.runtime.manifest import TensorSpec
 from tlm_edge.runtime.silent import silent
@@ -53,7 +53,7 @@ class TfliteSession:
         """
         try:
             with silent():
-                self._interpreter = Interpreter(str(model_file), num_threads=threads or os.cpu_count() or 1)
+                self._interpreter = Interpreter(str(model_file), num_threads=threads or usable_cores())
                 # Delegates are applied here and nowhere else: a signature run without it would never see XNNPACK.
                 self._interpreter.allocate_tensors()
                 self._signatures = _signatures(self._interpreter)

@@ -57,6 +57,7 @@ lock: $(BOOTSTRAPPED) ## Renew the locks from pyproject.toml (ARGS=--upgrade tak
 docs: setup ## Renew the generated pages of docs/: from the commands' own help and the records in benchmarks/results
 	$(BIN)/python docs/write_cli.py
 	$(BIN)/python docs/write_performance.py
+	$(BIN)/python docs/write_targets.py
 
 benchmarks: setup ## Measure everything in benchmarks/ again (hours; needs the data sets of benchmarks/README.md)
 	@for script in $$(grep -l __main__ benchmarks/*.py); do \

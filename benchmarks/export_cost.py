@@ -4,7 +4,8 @@
 
 Runs ``tlm-edge export COMMITTEE --target all`` in a fresh process on the first two cores, as many times as there are
 rounds, and watches it and its children: the wall time from start to end, the processor time, and the largest sum of
-their resident memory, which counts pages that they share once for each. The committee is that of
+their resident memory, which counts pages that they share once for each. What other processes of the machine computed
+meanwhile is told too: with them the wall time grows. The committee is that of
 ``deep_against_committee.py``: the shipped members over again with noise on their weights, so that none is stored once.
 The aim: 90 s and 4 GB.
 """
@@ -24,7 +25,6 @@ import numpy as np
 import psutil
 
 from deep_against_committee import committee_of  # isort: skip (beside this file)
-
 from environment import describe_machine, interval, write_result  # isort: skip (beside this file)
 
 MEMBERS, CORES = 4, 2
@@ -45,7 +45,7 @@ def main() -> None:
         "export_cost",
         {
             "what": f"exporting a committee of {MEMBERS} one-layer models to all targets, int8, gates included: wall "
-            "and processor time in s, the processes' resident memory together in MB",
+            "and processor time in s, the processes' resident memory together in MB, the cores that others kept busy",
             "provenance": "measured",
             "settings": {"rounds": options.rounds, "cores": CORES, "members": MEMBERS},
             "results": summary,
@@ -59,7 +59,7 @@ def measure(committee: Path, out: Path) -> dict[str, float]:
     """The cost of one export, all bundles of which have to pass their gates."""
     cores = sorted(psutil.Process().cpu_affinity() or range(os.cpu_count() or 1))[:CORES]
     command = [sys.executable, "-m", "tlm_edge", "export", str(committee), "--target", "all", "--out", str(out)]
-    before, start, peak = os.times(), time.perf_counter(), 0
+    before, busy, start, peak = os.times(), busy_seconds(), time.perf_counter(), 0
     process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     process.cpu_affinity(cores)
     while process.poll() is None:
@@ -69,7 +69,14 @@ def measure(committee: Path, out: Path) -> dict[str, float]:
     if process.returncode:
         sys.exit(f"error: the export failed:\n{process.stdout.read()}")
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return {"wall_s": wall, "processor_s": spent, "resident_mb": peak / 1e6}
+    others = max((busy_seconds() - busy - spent) / wall, 0.0)
+    return {"wall_s": wall, "processor_s": spent, "resident_mb": peak / 1e6, "others_cores": others}
+
+
+def busy_seconds() -> float:
+    """What all processes of the machine have computed so far, in seconds of one core."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
 
 
 def resident_bytes(process: psutil.Process) -> int:

@@ -1,4 +1,4 @@
-"""Write ``docs/targets.md`` from ``benchmarks/results/targets.json``; a test checks that it is current."""
+"""Write ``docs/targets.md`` from ``benchmarks/results``, as ``make docs`` does; a test checks that it is current."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).resolve().parent / "targets.md"
-RESULT = PAGE.parents[1] / "benchmarks" / "results" / "targets.json"
+RESULTS = PAGE.parents[1] / "benchmarks" / "results"
 
 _HEAD = """\
 # Targets and precisions
@@ -24,7 +24,10 @@ measured on {date} ({cpu}, one thread, {versions}).
   those gained or lost against the same runtime's fp32 file, **agreement** the share of texts that get PyTorch's label.
 - **logits within**: the largest difference of any logit from PyTorch's, text by text, on {compared:,} of these texts.
 - **model**: the median time of one of AG News' texts by itself, tokenization not counted, measured by `tlm-edge bench`
-  {unsteady}. Times of one machine say little of another: measure on your device.
+  {unsteady}. Times of one machine say little of another: measure on your device. What is how much faster than what is
+  in [performance.md](performance.md).
+- A committee is one file here, in which every member votes; asked in turn, the default where one is calibrated, it is
+  a file a member.
 
 {held}
 """
@@ -54,12 +57,16 @@ export decides whether a file may be had.
 ## The same file twice
 
 {again}
+
+## What an export costs
+
+{cost}
 """
 
 
 def page() -> str:
     """The page, from the result that is there. Raises ``OSError`` or ``ValueError`` if there is none."""
-    result: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
+    result = _read("targets")
     measured: dict[str, dict[str, Any]] = result["results"]
     every = [figures for pairs in measured.values() for name, figures in pairs.items() if name != "PyTorch"]
     lines = [
@@ -82,6 +89,7 @@ def page() -> str:
         _BELOW.format(
             refused=_refused(result["refused"]),
             again=_again(measured),
+            cost=_cost(_read("export_cost")),
             delegated=f"{min(shares):.0%} to {max(shares):.0%}",
             onnx=_versions(result, ("onnxruntime",)),
             tflite=_versions(result, ("ai-edge-litert", "litert-torch")),
@@ -89,6 +97,11 @@ def page() -> str:
         )
     )
     return "\n".join(lines)
+
+
+def _read(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return result
 
 
 def _held(measured: dict[str, dict[str, Any]]) -> str:
@@ -154,6 +167,19 @@ def _again(measured: dict[str, Any]) -> str:
     if not other:
         return f"{every}Every bundle was the same to the byte, with the same versions on the same machine."
     return f"{every}The same to the byte: {', '.join(same) or 'none'}. Not the same: {', '.join(other)}."
+
+
+def _cost(result: dict[str, Any]) -> str:
+    names = ("wall_s", "processor_s", "resident_mb", "others_cores")
+    wall, spent, resident, others = (result["results"][name] for name in names)
+    beside = "" if others["max"] < 0.25 else f" while other processes kept {others['median']:.1f} of them busy"
+    settings, spread = result["settings"], f" ({wall['min']:.0f} to {wall['max']:.0f})"
+    return (
+        f"A committee of {settings['members']} one-layer models to all targets in int8, gates included, took "
+        f"{wall['median']:.0f} s{spread if settings['rounds'] > 1 else ''} on {settings['cores']} cores{beside}, "
+        f"{spent['median']:.0f} s of processor time, and at most {resident['max'] / 1e3:.1f} GB of memory for all "
+        f"processes together: `{result['command']}`, {result['date']}."
+    )
 
 
 def _versions(result: dict[str, Any], packages: tuple[str, ...]) -> str:

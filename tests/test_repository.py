@@ -216,9 +216,10 @@ def test_the_command_reference_is_current() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == script["reference"](), "run `make docs`"
 
 
-def test_the_page_of_figures_is_current() -> None:
-    script = runpy.run_path(str(ROOT / "docs" / "write_performance.py"))
-    assert (ROOT / "docs" / "performance.md").read_text(encoding="utf-8") == script["page"](), "run `make docs`"
+@pytest.mark.parametrize("name", ["performance", "targets"])
+def test_the_pages_of_figures_are_current(name: str) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / f"write_{name}.py"))
+    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == script["page"](), "run `make docs`"
 
 
 def test_the_citation_and_the_changelog_know_the_version() -> None:

@@ -59,14 +59,14 @@ def assemble(
     else:
         outcomes, emulation = [by_round[number]["outcome"] for number in sorted(by_round)], None
     labelled = next((line for line in own if line["kind"] in ("labels", "count")), None)
-    labelling = _labelling(labelled, bundle, texts)
+    labelling = None if entry.length is not None else _labelling(labelled, bundle, texts)
     tokens = np.array(outcomes[0]["tokens"])
-    figures = _accuracy_figures(labelling, texts, "measured" if emulation is None else "emulated")
+    figures = _accuracy_figures(labelling, entry, texts, "measured" if emulation is None else "emulated")
     if labelled is not None and "members_used" in labelled["outcome"]:
         provenance: Provenance = "measured" if emulation is None else "emulated"
         figures["members"] = figure("members", float(np.mean(labelled["outcome"]["members_used"])), provenance)
     figures |= _timed_figures(blocks) if emulation is None else emulated_figures(emulation)
-    figures |= _size_figures(bundle) | {"energy": figure("energy", None, note="no meter was given")}
+    figures |= _size_figures(bundle) | {"energy": _energy(blocks)}
     return Record(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
@@ -79,7 +79,7 @@ def assemble(
             data=texts.data,
             sha256=texts.sha256,
             timed=tokens.size,
-            length="own",
+            length="own" if entry.length is None else str(entry.length),
             tokens_p50=float(np.percentile(tokens, 50)),
             tokens_p90=float(np.percentile(tokens, 90)),
             tokens_max=int(tokens.max()),
@@ -181,9 +181,25 @@ def _size_figures(bundle: Bundle) -> dict[str, Figure]:
     return {"size": figure("size", sizes / 1e6), "model_size": figure("model_size", model / 1e6)}
 
 
-def _accuracy_figures(labelling: Labelling | None, texts: BenchTexts, provenance: Provenance) -> dict[str, Figure]:
+def _energy(blocks: Sequence[Block]) -> Figure:
+    """Energy for a text, in mJ: the power of the whole device during the blocks, times their seconds."""
+    metered = [block for block in blocks if block.watts]
+    if not metered:
+        return figure("energy", None, note="no meter was given")
+    joules = sum(float(np.mean(block.watts)) * block.wall_seconds for block in metered)
+    texts = sum(len(block.model_us) for block in metered)
+    readings = sum(len(block.watts) for block in blocks)
+    note = f"of the whole device, what it draws when idle included; {readings} readings of --power-cmd"
+    return figure("energy", 1e3 * joules / texts, note=note)
+
+
+def _accuracy_figures(
+    labelling: Labelling | None, entry: Entry, texts: BenchTexts, provenance: Provenance
+) -> dict[str, Figure]:
     if labelling is None:
         note = f"the labels of {texts.data} are not those of the bundle: give labelled texts with --data"
+        if entry.length is not None:
+            note = f"every text was cut or repeated to {entry.length} tokens: accuracy is told at the texts' own length"
         return {name: figure(name, None, note=note) for name in ("accuracy", "macro_f1", "agreement")}
     expected, given = np.array(labelling.expected), np.array(labelling.given)
     share = accuracy_interval(int(np.sum(expected == given)), expected.size)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from tlm_edge.bench.assemble import now
@@ -29,7 +30,8 @@ OUT = Path("tlm-edge-out/bench")
 class Settings:
     """How to measure: see the options of ``tlm-edge bench``. ``source`` is ``None`` for the shipped texts.
 
-    ``keep`` leaves on the devices what would be deleted there in the end.
+    ``keep`` leaves on the devices what would be deleted there in the end; ``lengths`` are numbers of tokens that texts
+    are brought to, ``None`` for their own; ``power_command`` prints the watts that the device draws.
     """
 
     devices: tuple[Address, ...] = (LOCAL,)
@@ -38,6 +40,8 @@ class Settings:
     seed: int = 0
     source: DataSource | None = None
     keep: bool = False
+    lengths: tuple[int | None, ...] = (None,)
+    power_command: str | None = None
 
     def command(
         self,
@@ -49,6 +53,8 @@ class Settings:
         """The command that repeats the measurement of ``models``; ``where`` are its options that name the devices."""
         words = ["tlm-edge", "bench", *models, *where, "--profile", self.profile]
         words += [word for count in self.threads for word in ("--threads", str(count))]
+        words += [word for length in self.lengths if length for word in ("--length", str(length))]
+        words += ["--power-cmd", self.power_command] if self.power_command else []
         words += [word for target in targets for word in ("--target", target)]
         words += [word for precision in precisions for word in ("--precision", precision)]
         words += ["--seed", str(self.seed)] if self.seed else []
@@ -111,7 +117,8 @@ def begin(
                 seed=settings.seed,
                 command=command,
                 source=replace(source, sha256=texts.sha256),
-                entries=_entries(inputs, settings.threads),
+                entries=_entries(inputs, settings.threads, settings.lengths),
+                power_command=settings.power_command,
             )
             for address in settings.devices
         ]
@@ -216,19 +223,22 @@ def _texts(source: DataSource | None, inputs: Sequence[Input]) -> BenchTexts:
     )
 
 
-def _entries(inputs: Sequence[Input], threads: Sequence[int]) -> tuple[Entry, ...]:
-    """One entry a bundle and number of threads; ids are unique file names."""
+def _entries(inputs: Sequence[Input], threads: Sequence[int], lengths: Sequence[int | None]) -> tuple[Entry, ...]:
+    """One entry a bundle, number of threads and length; ids are unique file names."""
     entries: list[Entry] = []
     taken: set[str] = set()
     for one in inputs:
-        for count in dict.fromkeys(threads):
-            wanted = f"{one.bundle.manifest.name}-t{count}".replace("/", "-")
+        longest = one.bundle.manifest.max_length
+        for count, length in product(dict.fromkeys(threads), dict.fromkeys(lengths)):
+            if length is not None and not 2 <= length <= longest:
+                raise UserError(f"{one.path} takes 2 to {longest} tokens: --length {length} can't be measured")
+            wanted = f"{one.bundle.manifest.name}-t{count}{f'-n{length}' if length else ''}".replace("/", "-")
             name, number = wanted, 2
             while name in taken:
                 name, number = f"{wanted}-{number}", number + 1
             taken.add(name)
             checkpoint = None if one.checkpoint is None else str(one.checkpoint.resolve())
-            entries.append(Entry(name, str(one.path.resolve()), one.manifest_sha256, count, checkpoint))
+            entries.append(Entry(name, str(one.path.resolve()), one.manifest_sha256, count, checkpoint, length))
     return tuple(entries)
 
 

@@ -13,7 +13,7 @@ class Job:
 
     ``latency`` warms up, then times whole passes over ``texts`` until both ``inferences`` and ``seconds`` are reached;
     ``labels`` labels every text once; ``count`` does so too, and marks for an emulator what the first ``counted`` texts
-    execute: tokenization and model, each a region.
+    execute: tokenization and model, each a region. With ``length`` every text is cut or repeated to so many tokens.
     """
 
     task: Literal["latency", "labels", "count"]
@@ -24,6 +24,7 @@ class Job:
     seconds: float = 0.0
     warm_up_seconds: float = 0.0
     counted: int = 0
+    length: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The job as a JSON object."""

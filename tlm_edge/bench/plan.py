@@ -15,7 +15,7 @@ from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import from_json
 
 PLAN_FILE = "bench.json"
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 JOURNAL_FILE = "journal.jsonl"
 
 
@@ -23,7 +23,8 @@ JOURNAL_FILE = "journal.jsonl"
 class Entry:
     """One bundle at one number of threads; ``id`` names its record, ``manifest_sha256`` fixes its content.
 
-    ``checkpoint`` is the folder it was exported from, null where that isn't at hand.
+    ``checkpoint`` is the folder it was exported from, null where that isn't at hand; ``length`` the tokens that every
+    text is brought to, null for their own.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Entry:
     manifest_sha256: str
     threads: int
     checkpoint: str | None
+    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that fixes an interleaved run on one device."""
+    """Everything that fixes an interleaved run on one device. ``power_command`` reads a meter, null without one."""
 
     format: Literal["tlm-edge-bench"]
     schema_version: int
@@ -58,6 +60,7 @@ class Plan:
     command: str
     source: DataSource
     entries: tuple[Entry, ...]
+    power_command: str | None = None
 
 
 def write_plan(folder: Path, plan: Plan) -> None:

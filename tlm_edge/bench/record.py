@@ -65,12 +65,15 @@ class RuntimeFacts:
 
 @dataclass(frozen=True)
 class TextFacts:
-    """The texts that were timed; token counts are those after truncation. ``length``: each text at its own length."""
+    """The texts that were timed; token counts are those after truncation.
+
+    ``length`` is ``own`` where each had its own, else the number of tokens that all were cut or repeated to.
+    """
 
     data: str
     sha256: str
     timed: int
-    length: Literal["own"]
+    length: str
     tokens_p50: float
     tokens_p90: float
     tokens_max: int
@@ -96,7 +99,8 @@ class Labelling:
 class Block:
     """One process of an interleaved run: its place, its raw samples in microseconds, and the machine around it.
 
-    ``others_busy_cores`` is the mean number of cores that anything but this process kept busy during the samples.
+    ``others_busy_cores`` is the mean number of cores that anything but this process kept busy during the samples,
+    ``watts`` what a meter showed during them, empty without one.
     """
 
     round: int
@@ -112,6 +116,7 @@ class Block:
     after: Conditions
     tokenize_us: tuple[float, ...]
     model_us: tuple[float, ...]
+    watts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -265,12 +270,18 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"{path} is not JSON ({error}): it may be cut off; measure again") from error
 
 
+def _check_length(length: str) -> None:
+    if not re.fullmatch("own|[1-9][0-9]*", length):
+        raise JsonShapeError("texts.length: 'own' or a number of tokens expected")
+
+
 def _check_values(record: Record) -> None:
     for name in REQUIRED_FIGURES:
         if name not in record.figures:
             raise JsonShapeError(f"figures.{name}: missing")
     for name, figure in record.figures.items():
         _check_figure(name, figure)
+    _check_length(record.texts.length)
     if record.emulation is not None:
         _check_emulation(record.emulation, record.blocks)
     elif not record.blocks:

@@ -13,6 +13,7 @@ from tlm_edge.bench.devices import Device, DeviceLostError
 from tlm_edge.bench.job import Job
 from tlm_edge.bench.machine import usable_cores
 from tlm_edge.bench.plan import Entry, Journal, Plan, only_complete_rounds
+from tlm_edge.bench.power import Meter
 from tlm_edge.bench.protocol import PROFILES, order_of_round, texts_to_time
 from tlm_edge.bench.record import Record, write_record
 from tlm_edge.bench.texts import BenchTexts
@@ -42,6 +43,7 @@ class _Run:
     texts: BenchTexts
     journal: Journal
     progress: Progress
+    meter: Meter | None = None
 
     @property
     def timed(self) -> bool:
@@ -62,7 +64,11 @@ class _Run:
 
     def work(self, entry: Entry, line: dict[str, Any], job: Job) -> None:
         """Do ``job`` and journal its outcome; a fault takes the entry out of the run and leaves the others in."""
-        self.take(entry, line, lambda: self.device.work(job))
+        if self.meter is not None and job.task == "latency":
+            meter = self.meter
+            self.take(entry, line, lambda: meter.while_at(lambda: self.device.work(job)))
+        else:
+            self.take(entry, line, lambda: self.device.work(job))
 
     def take(self, entry: Entry, line: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
         """Journal the outcome that ``work`` gives, or its fault."""
@@ -91,7 +97,10 @@ def run_session(
     ``bundles`` are the opened bundles by entry id. A bundle that fails on the device is named in ``faults`` and the
     others go on without it. Whatever stops the run, the rounds that were completed stay in the journal.
     """
-    run = _Run(plan, bundles, device, texts, Journal(folder), progress)
+    meter = None if plan.power_command is None else Meter(plan.power_command)
+    run = _Run(plan, bundles, device, texts, Journal(folder), progress, meter)
+    if meter is not None and not run.timed:
+        raise UserError(f"{device.name} is emulated, and draws no power: leave --power-cmd away")
     places = {entry.id: device.place(bundles[entry.id]) for entry in plan.entries}
     if run.timed:
         _label(run, places, reference)
@@ -115,7 +124,8 @@ def _label(run: _Run, places: dict[str, str], reference: Reference) -> None:
     labelled = {line["entry"] for line in run.lines("labels")}
     for number, entry in enumerate(run.active()):
         bundle = run.bundles[entry.id]
-        if entry.id in labelled or run.texts.expected(bundle.manifest.labels) is None:
+        # At a length that isn't the text's own there is nothing to be right about.
+        if entry.length is not None or entry.id in labelled or not _labels_fit(run, entry):
             continue
         run.step(f"accuracy of {entry.id}", number)
         labels, origin = reference(entry, bundle, run.texts.texts)
@@ -141,6 +151,7 @@ def _time(run: _Run, places: dict[str, str]) -> None:
                 inferences=profile.block_inferences,
                 seconds=profile.block_seconds,
                 warm_up_seconds=profile.warm_up_seconds,
+                length=entry.length,
             )
             run.work(entry, {"kind": "block", "round": number, "position": position}, job)
 
@@ -158,13 +169,19 @@ def _count(run: _Run, places: dict[str, str], reference: Reference) -> None:
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         try:
             given = {
-                entry.id: labelled if run.texts.expected(run.bundles[entry.id].manifest.labels) is not None else ()
-                for entry in entries
+                entry.id: labelled if entry.length is None and _labels_fit(run, entry) else () for entry in entries
             }
             outcomes = {
                 entry.id: pool.submit(
                     run.device.work,
-                    Job("count", places[entry.id], timed + given[entry.id], entry.threads, counted=len(timed)),
+                    Job(
+                        "count",
+                        places[entry.id],
+                        timed + given[entry.id],
+                        entry.threads,
+                        counted=len(timed),
+                        length=entry.length,
+                    ),
                 )
                 for entry in entries
             }
@@ -178,3 +195,8 @@ def _count(run: _Run, places: dict[str, str], reference: Reference) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _labels_fit(run: _Run, entry: Entry) -> bool:
+    """Whether the texts' labels are those of the entry's bundle."""
+    return run.texts.expected(run.bundles[entry.id].manifest.labels) is not None

@@ -94,20 +94,20 @@ def _count(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
     The others are labelled before, or else the same ones: buffers and caches are to be as they are after many texts.
     """
     marked, others = job.texts[: job.counted], job.texts[job.counted :]
-    rest = [classifier.vote(classifier.encoder.token_ids([text])) for text in others or marked]
+    rest = [classifier.vote(_token_ids(classifier, text, job.length)) for text in others or marked]
     votes = []
     # Collections would fall on one text or another.
     gc.disable()
     for text in marked:
         mark(BEGIN)
-        token_ids = classifier.encoder.token_ids([text])
+        token_ids = _token_ids(classifier, text, job.length)
         mark(END)
         mark(BEGIN)
         vote = classifier.vote(token_ids)
         mark(END)
         votes.append(vote)
     gc.enable()
-    tokens = [len(ids) for ids in classifier.encoder.token_ids(marked)]
+    tokens = [len(_token_ids(classifier, text, job.length)[0]) for text in marked]
     return _answers(votes + rest if others else votes) | {"tokens": tokens}
 
 
@@ -122,10 +122,10 @@ def mark(kind: int) -> None:
 
 def _time(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
     before = read_conditions()
-    first_ms = _timed_pass(classifier, job.texts[:1])[0].sum() / 1e6
-    _repeat(lambda: _timed_pass(classifier, job.texts), inferences=1, seconds=job.warm_up_seconds)
+    first_ms = _timed_pass(classifier, job, texts=1)[0].sum() / 1e6
+    _repeat(lambda: _timed_pass(classifier, job), inferences=1, seconds=job.warm_up_seconds)
     busy, cpu, wall = busy_seconds(), time.process_time(), time.perf_counter()
-    passes = _repeat(lambda: _timed_pass(classifier, job.texts), inferences=job.inferences, seconds=job.seconds)
+    passes = _repeat(lambda: _timed_pass(classifier, job), inferences=job.inferences, seconds=job.seconds)
     wall, cpu, busy_after = time.perf_counter() - wall, time.process_time() - cpu, busy_seconds()
     samples = np.concatenate(passes)
     others = None if busy is None or busy_after is None else max(0.0, (busy_after - busy - cpu) / wall)
@@ -136,18 +136,29 @@ def _time(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
         "others_busy_cores": others,
         "before": dataclasses.asdict(before),
         "after": dataclasses.asdict(read_conditions()),
-        "tokens": [len(ids) for ids in classifier.encoder.token_ids(job.texts)],
+        "tokens": [len(_token_ids(classifier, text, job.length)[0]) for text in job.texts],
         "tokenize_us": [round(value / 1e3, 1) for value in samples[:, 0].tolist()],
         "model_us": [round(value / 1e3, 1) for value in samples[:, 1].tolist()],
     }
 
 
-def _timed_pass(classifier: BundleClassifier, texts: tuple[str, ...]) -> np.ndarray:
+def _token_ids(classifier: BundleClassifier, text: str, length: int | None) -> list[list[int]]:
+    """The token ids of one text; with ``length``, its words cut or repeated to so many tokens with [CLS] and [SEP]."""
+    ids: list[list[int]] = classifier.encoder.token_ids([text])
+    if length is None:
+        return ids
+    first, *words, last = ids[0]
+    words = words or [last]
+    return [[first, *(words * (length // len(words) + 1))[: length - 2], last]]
+
+
+def _timed_pass(classifier: BundleClassifier, job: Job, texts: int | None = None) -> np.ndarray:
     """Nanoseconds of tokenization and of the model, int64 (texts, 2), one text at a time."""
-    samples = np.empty((len(texts), 2), dtype=np.int64)
-    for index, text in enumerate(texts):
+    chosen = job.texts[:texts]
+    samples = np.empty((len(chosen), 2), dtype=np.int64)
+    for index, text in enumerate(chosen):
         start = time.perf_counter_ns()
-        token_ids = classifier.encoder.token_ids([text])
+        token_ids = _token_ids(classifier, text, job.length)
         tokenized = time.perf_counter_ns()
         classifier.vote(token_ids)
         samples[index] = tokenized - start, time.perf_counter_ns() - tokenized

@@ -68,6 +68,22 @@ BenchThreadsOption = Annotated[
     list[int] | None,
     typer.Option("--threads", min=1, metavar="N", help="Threads to compute with, 1 if not given; repeatable."),
 ]
+LengthsOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--length",
+        min=2,
+        metavar="TOKENS",
+        help="Bring every text to so many tokens, for the curve of latency over length; repeatable. If not given, "
+        "texts have their own length.",
+    ),
+]
+PowerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--power-cmd", metavar="COMMAND", help="A command on this computer that prints the watts that the device draws."
+    ),
+]
 TargetsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -97,6 +113,8 @@ def bench(
     emulate: EmulateOption = False,
     profile: ProfileOption = "rapid",
     threads: BenchThreadsOption = None,
+    length: LengthsOption = None,
+    power_cmd: PowerOption = None,
     target: TargetsOption = None,
     precision: PrecisionsOption = None,
     data: OptionalDataOption = None,
@@ -134,7 +152,10 @@ def bench(
         if data is not None:
             split = [name.strip() for name in (columns or "").split(",") if name.strip()]
             source = benchmark.data_source(data, text_column or (), label_column, split)
-        settings = benchmark.Settings(addresses, profile, tuple(threads or (1,)), seed, source, keep)
+        lengths = tuple(length) if length else (None,)
+        settings = benchmark.Settings(
+            addresses, profile, tuple(threads or (1,)), seed, source, keep, lengths, power_cmd
+        )
         phone = _phone(addresses)
         targets = target or ([DEFAULT_TARGET] if models or addresses == (LOCAL,) else _installed_targets(phone))
         with console.status("Opening the bundles, exporting what is none yet …"):
@@ -214,8 +235,10 @@ def _measured_in_app(
     from tlm_edge.bench.session import Result
     from tlm_edge.runtime.errors import UserError
 
-    if settings.source is not None:
-        raise UserError("on a phone the app measures, on the texts that it carries: leave --data away")
+    if settings.source is not None or settings.lengths != (None,):
+        raise UserError("on a phone the app measures, on the texts that it carries: leave --data and --length away")
+    if settings.power_command is not None:
+        raise UserError("on a phone the app measures, and reads no meter: leave --power-cmd away")
     request = Request(settings.profile, settings.threads, settings.seed, command)
     bundles = [one.bundle for one in inputs]
     records = measure(find_phone(phone), bundles, request, folder, progress, force=force)

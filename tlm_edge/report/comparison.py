@@ -43,11 +43,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """Records that may be compared: one device, one number of threads."""
+    """Records that may be compared: one device, one number of threads, texts of their own or of one length."""
 
     device: str
     transport: str
     threads: int
+    length: str
     records: tuple[Record, ...]
 
 
@@ -65,11 +66,11 @@ def role(record: Record) -> Role:
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
-    """The records by device and threads, each group in the order deep, shallow, committee."""
+    """The records by device, threads and length of texts, each group in the order deep, shallow, committee."""
     order: dict[Role, int] = {"deep": 0, "shallow": 1, "committee": 2}
-    found: dict[tuple[str, str, int], list[Record]] = {}
+    found: dict[tuple[str, str, int, str], list[Record]] = {}
     for record in records:
-        key = (record.device.name, record.device.transport, record.runtime.threads)
+        key = (record.device.name, record.device.transport, record.runtime.threads, record.texts.length)
         found.setdefault(key, []).append(record)
     return [
         Group(
@@ -81,8 +82,13 @@ def groups(records: Sequence[Record]) -> list[Group]:
                 )
             ),
         )
-        for key, members in sorted(found.items())
+        for key, members in sorted(found.items(), key=lambda item: (*item[0][:3], _tokens(item[0][3])))
     ]
+
+
+def _tokens(length: str) -> int:
+    """Texts of their own length come before those of fixed ones."""
+    return 0 if length == "own" else int(length)
 
 
 def compare(first: Record, second: Record) -> Comparison:

@@ -73,7 +73,9 @@ def group_title(group: Group) -> str:
     """``local: AMD EPYC, 1 thread, onnxruntime 1.31.1``."""
     threads = f"{group.threads} thread" + ("s" if group.threads != 1 else "")
     runtimes = dict.fromkeys(f"{record.runtime.name} {record.runtime.version}" for record in group.records)
-    return f"{group.device}: {group.records[0].device.machine.cpu}, {threads}, {', '.join(runtimes)}"
+    words = [group.records[0].device.machine.cpu, threads, *runtimes]
+    words += [] if group.length == "own" else [f"texts of {group.length} tokens"]
+    return f"{group.device}: {', '.join(words)}"
 
 
 def group_note(group: Group) -> str:
@@ -121,7 +123,7 @@ def as_csv(records: Sequence[Record]) -> str:
     """One row a record with every figure, its provenance and its bounds; empty cells where there is none."""
     stream = io.StringIO()
     facts = ["record", "device", "transport", "cpu", "runtime", "runtime_version", "threads", "source", "target"]
-    facts += ["precision", "members", "parameters", "texts", "profile", "inferences", "valid", "reasons"]
+    facts += ["precision", "members", "parameters", "texts", "length", "profile", "inferences", "valid", "reasons"]
     parts = ("", "_unit", "_provenance", "_low", "_high")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*facts, *(name + part for name in FIGURE_KINDS for part in parts)])
@@ -129,7 +131,7 @@ def as_csv(records: Sequence[Record]) -> str:
         row: list[object] = [record.id, record.device.name, record.device.transport, record.device.machine.cpu]
         row += [record.runtime.name, record.runtime.version, record.runtime.threads, record.bundle.source]
         row += [record.bundle.target, record.bundle.precision, record.bundle.members, record.bundle.parameters]
-        row += [record.texts.data, record.session.profile, total_samples(record).size]
+        row += [record.texts.data, record.texts.length, record.session.profile, total_samples(record).size]
         row += [record.validity.valid, "; ".join(record.validity.reasons)]
         for name in FIGURE_KINDS:
             figure = record.figures.get(name)

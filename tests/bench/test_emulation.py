@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +18,7 @@ from tlm_edge.bench.devices import Address
 from tlm_edge.bench.devices.emulated import EmulatedDevice, open_device
 from tlm_edge.bench.emulation import cycles, tools
 from tlm_edge.bench.emulation.cycles import block_cycles
-from tlm_edge.bench.emulation.estimate import estimate, microseconds
+from tlm_edge.bench.emulation.estimate import BAND, FACTOR, RATIO_BAND, estimate, microseconds
 from tlm_edge.bench.emulation.machine import emulator_version, known_processors, require_emulation
 from tlm_edge.bench.emulation.observe import Region
 from tlm_edge.bench.emulation.sysroot import CONTENTS_FILE, is_intact
@@ -226,3 +229,34 @@ def test_a_processor_that_qemu_does_not_know_is_told():
         require_emulation(profile_of("pixel8").cores[0])
     with pytest.raises(UserError, match="nothing to emulate it by"):
         open_device(Address("android", "emulated", profile="android"))
+
+
+def test_the_page_of_emulation_is_current():
+    root = Path(__file__).parents[2]
+    script = runpy.run_path(str(root / "docs/write_emulation.py"))
+    assert (root / "docs/emulation.md").read_text(encoding="utf-8") == script["page"](), "run `make docs`"
+
+
+def test_the_estimate_holds_what_it_claims():
+    """The committed validation: every claimed reference is within the band and ±40 %, every pair within its own."""
+    result = json.loads((Path(__file__).parents[2] / "benchmarks/results/emulated_latency.json").read_bytes())
+    assert (result["factor"]["used"], tuple(result["band"]["used"])) == (FACTOR, BAND)
+    assert tuple(result["ratio_band"]["used"]) == RATIO_BAND
+    claimed = [one for one in result["predictions"] if not one["left_out"]]
+    assert len(claimed) >= 9
+    for one in claimed:
+        assert BAND[0] <= one["published_ms"] / one["predicted_ms"] <= BAND[1], one
+        assert abs(one["predicted_ms"] / one["published_ms"] - 1) <= 0.4, one
+    assert all(RATIO_BAND[0] <= pair["ratio"] <= RATIO_BAND[1] for pair in result["pairs"])
+
+
+@pytest.mark.parametrize("board", sorted((Path(__file__).parents[2] / "benchmarks/boards").glob("*.toml")))
+def test_the_boards_of_published_measurements_are_profiles(board):
+    assert profile_of(str(board)).references
+
+
+def test_the_board_in_the_documents_is_a_profile(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/devices.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "nanopi-m4.toml").write_text(shown, encoding="utf-8")
+    assert profile_of(str(tmp_path / "nanopi-m4.toml")).cores[0].qemu == "cortex-a72"

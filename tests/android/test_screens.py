@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -42,3 +44,7 @@ def test_the_app_under_robolectric(project: Project, screens: list[Path], tmp_pa
     for file in out.glob("app-*.json"):
         jsonschema.validate(json.loads(file.read_text(encoding="utf-8")), schema)
     assert len(read_records([out])) == 2
+    told = subprocess.run(
+        [sys.executable, "-m", "tlm_edge", "report", out, "--out", tmp_path / "report"], capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr

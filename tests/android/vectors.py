@@ -101,9 +101,11 @@ def write_answers(file: Path, bundles: Iterable[Bundle]) -> None:
 
 
 def cascaded(scratch: Path) -> Path:
-    """A copy of the shipped committee as a cascade whose every stage decides a good part of the texts."""
+    """A copy of the shipped committee, its votes weighted, as a cascade whose every stage decides many of the texts."""
     folder = scratch / "cascaded"
     shutil.copytree(models_folder() / "agnews-committee", folder)
+    content = json.loads((folder / "committee.json").read_text("utf-8"))
+    (folder / "committee.json").write_text(json.dumps(content | {"weights": [0.5, 0.2, 0.3]}), encoding="utf-8")
     told = {"max_drop": 0.01, "confidence": 0.95, "data": "none", "rows": 0, "p_value": 1.0}
     found = {"accuracy": 0.0, "full_accuracy": 0.0, "mean_members": 0.0}
     write_cascade(folder, StoredCascade((2, 0, 1), (0.9, 0.7), members_digest(folder), **told, **found))
@@ -162,7 +164,9 @@ def _votes() -> Iterator[dict[str, Any]]:
     generator = np.random.default_rng(3)
     for members in (1, 3, 5):
         logits = generator.normal(scale=8, size=(1, members, 4)).astype(np.float32)
-        yield {"member_logits": logits[0].tolist(), "probabilities": soft_vote(logits)[0].tolist()}
+        for weights in ([], generator.dirichlet([1] * members).tolist()):
+            probabilities = soft_vote(logits, weights)[0].tolist()
+            yield {"member_logits": logits[0].tolist(), "weights": weights, "probabilities": probabilities}
 
 
 def _protocol() -> dict[str, Any]:

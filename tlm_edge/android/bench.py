@@ -127,4 +127,6 @@ def _read(content: bytes, phone: Phone) -> list[Record]:
             file = Path(folder) / f"record-{number}.json"
             file.write_text(json.dumps(record), encoding="utf-8")
             records.append(read_record(file))
+            if not re.fullmatch(r"[\w-][\w.-]*", records[-1].id):
+                raise UserError(f"{phone.serial} sent a record with the id {records[-1].id!r}, which names no file")
     return records

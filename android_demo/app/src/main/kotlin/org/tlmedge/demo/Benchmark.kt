@@ -50,27 +50,32 @@ class Benchmark(private val context: Context) {
         /** Where records are kept; part of the backup. */
         fun folder(context: Context): File = File(context.filesDir, "records")
 
-        /** Keeps the records of the latest run, one file for all, and gives the file. */
-        fun keep(context: Context, records: List<Map<String, Any?>>): File {
-            val folder = folder(context).apply { mkdirs() }
-            val partial = File(folder, "latest.partial")
-            partial.writeText(Json.write(records))
-            val file = File(folder, LATEST)
-            if (!partial.renameTo(file)) throw java.io.IOException("the records could not be kept: free some space")
-            return file
+        /** Keeps the records of the latest run, a file each as `tlm-edge report` reads them, and gives the files. */
+        fun keep(context: Context, records: List<Map<String, Any?>>): List<File> {
+            val partial = File(folder(context), "$LATEST.partial")
+            partial.deleteRecursively()
+            partial.mkdirs()
+            records.forEachIndexed { index, record ->
+                // The name of an imported bundle is another's word: nothing of it may lead out of the folder.
+                val name = (record["id"] as String).replace(Regex("[^A-Za-z0-9._-]"), "-").take(80)
+                File(partial, "${index + 1}-$name.json").writeText(Json.write(record))
+            }
+            val place = File(folder(context), LATEST)
+            place.deleteRecursively()
+            if (!partial.renameTo(place)) throw java.io.IOException("the records could not be kept: free some space")
+            return files(context)
         }
 
         /** The records of the latest run; empty if there was none. */
-        fun latest(context: Context): List<Map<*, *>> {
-            val file = File(folder(context), LATEST)
-            if (!file.isFile) return listOf()
-            return try {
-                (Json.parse(file.readText()) as List<*>).map { it as Map<*, *> }
-            } catch (_: UserError) {
-                listOf()
-            }
+        fun files(context: Context): List<File> = File(folder(context), LATEST).listFiles().orEmpty().sortedBy { it.name.substringBefore('-').toIntOrNull() }
+
+        /** What [files] hold. */
+        fun latest(context: Context): List<Map<*, *>> = try {
+            files(context).map { Json.parse(it.readText()) as Map<*, *> }
+        } catch (_: UserError) {
+            listOf()
         }
 
-        private const val LATEST = "latest.json"
+        private const val LATEST = "latest"
     }
 }

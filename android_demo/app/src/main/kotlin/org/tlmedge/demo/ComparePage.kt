@@ -1,5 +1,6 @@
 package org.tlmedge.demo
 
+import android.content.ClipData
 import android.content.Context
 import android.content.Intent
 import android.os.Bundle
@@ -162,9 +163,11 @@ class ComparePage(context: Context) : Page(context) {
     }
 
     private fun share() {
-        val intent = Intent(Intent.ACTION_SEND).setType("application/json").putExtra(Intent.EXTRA_STREAM, RecordProvider.RECORDS)
+        val records = ArrayList(Benchmark.files(context).map(RecordProvider::uri))
+        val intent = Intent(Intent.ACTION_SEND_MULTIPLE).setType("application/json").putParcelableArrayListExtra(Intent.EXTRA_STREAM, records)
         intent.addFlags(Intent.FLAG_GRANT_READ_URI_PERMISSION)
-        intent.clipData = android.content.ClipData.newRawUri(RecordProvider.NAME, RecordProvider.RECORDS)
+        // The permission to read is granted for what the clip data names.
+        intent.clipData = ClipData.newRawUri(null, records[0]).apply { records.drop(1).forEach { addItem(ClipData.Item(it)) } }
         context.startActivity(Intent.createChooser(intent, null))
     }
 

@@ -24,16 +24,13 @@ class RecordProvider : ContentProvider() {
     override fun query(uri: Uri, projection: Array<String>?, selection: String?, arguments: Array<String>?, order: String?): Cursor {
         val columns = projection ?: arrayOf(OpenableColumns.DISPLAY_NAME, OpenableColumns.SIZE)
         return MatrixCursor(columns).apply {
-            addRow(columns.map { if (it == OpenableColumns.SIZE) file(uri).length() else if (it == OpenableColumns.DISPLAY_NAME) NAME else null })
+            addRow(columns.map { if (it == OpenableColumns.SIZE) file(uri).length() else if (it == OpenableColumns.DISPLAY_NAME) file(uri).name else null })
         }
     }
 
-    /** There is one file, whatever path is asked for: no name from outside reaches the file system. */
-    private fun file(uri: Uri): File {
-        val context = context
-        if (context == null || uri.path != "/$NAME") throw FileNotFoundException(uri.toString())
-        return File(Benchmark.folder(context), "latest.json")
-    }
+    /** One of the latest records, found by comparing: no name from outside reaches the file system. */
+    private fun file(uri: Uri): File =
+        context?.let(Benchmark::files).orEmpty().find { uri(it) == uri } ?: throw FileNotFoundException(uri.toString())
 
     override fun insert(uri: Uri, values: ContentValues?): Uri? = throw UnsupportedOperationException()
 
@@ -42,7 +39,7 @@ class RecordProvider : ContentProvider() {
     override fun delete(uri: Uri, selection: String?, arguments: Array<String>?) = throw UnsupportedOperationException()
 
     companion object {
-        const val NAME = "tlm-edge-records.json"
-        val RECORDS: Uri = Uri.parse("content://org.tlmedge.demo.records/$NAME")
+        /** How the receiving app asks for [record]. */
+        fun uri(record: File): Uri = Uri.Builder().scheme("content").authority("org.tlmedge.demo.records").appendPath(record.name).build()
     }
 }

@@ -18,6 +18,7 @@ import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertNull
+import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.junit.runner.RunWith
@@ -28,7 +29,6 @@ import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
 import org.robolectric.annotation.GraphicsMode
-import org.tlmedge.core.Json
 
 /** The real activity under Robolectric, with the real ONNX Runtime of the desktop. */
 @RunWith(RobolectricTestRunner::class)
@@ -191,10 +191,18 @@ class AppTest {
         click(activity, "Share the records")
         val chooser = shadowOf(activity).nextStartedActivity
         val shared = checkNotNull(chooser.getParcelableExtra(Intent.EXTRA_INTENT, Intent::class.java))
-        assertEquals(RecordProvider.RECORDS, shared.getParcelableExtra(Intent.EXTRA_STREAM, Uri::class.java))
+        val lent = checkNotNull(shared.getParcelableArrayListExtra(Intent.EXTRA_STREAM, Uri::class.java))
+        assertEquals(2, lent.size)
+        assertEquals(lent.size, checkNotNull(shared.clipData).itemCount)
         val provider = Robolectric.setupContentProvider(RecordProvider::class.java)
-        val lent = java.io.FileInputStream(provider.openFile(RecordProvider.RECORDS, "r").fileDescriptor).bufferedReader().readText()
-        (Json.parse(lent) as List<*>).forEachIndexed { index, record -> File(out, "app-$index.json").writeText(Json.write(record)) }
+        lent.forEachIndexed { index, uri ->
+            val record = java.io.FileInputStream(provider.openFile(uri, "r").fileDescriptor).bufferedReader().readText()
+            File(out, "app-$index.json").writeText(record)
+        }
+        for (wrong in listOf("other.json", "../latest/${lent[0].lastPathSegment}", "")) {
+            val uri = Uri.Builder().scheme("content").authority("org.tlmedge.demo.records").appendPath(wrong).build()
+            assertThrows(java.io.FileNotFoundException::class.java) { provider.openFile(uri, "r") }
+        }
         controller.pause().stop().destroy()
     }
 
@@ -204,7 +212,7 @@ class AppTest {
         val plan = Plan(Library(application).models().filter { it.shipped }.mapNotNull { it.bundle }, "rapid", listOf(1), 0, "test")
         val records = Benchmark(application).run(plan) { _, _, _ -> }
         assertEquals(2, records.size)
-        assertTrue(Benchmark.keep(application, records).length() > 10_000)
+        assertTrue(Benchmark.keep(application, records).all { it.length() > 10_000 })
     }
 
     @Test

@@ -2,7 +2,7 @@ package org.tlmedge.core
 
 /**
  * Which member of a committee is asked when: [order] numbers every member once; after member `order[k]` a text is decided if its best
- * label leads the second best by at least `margins[k]` in the mean of the softmax outputs so far.
+ * label leads the second best by at least `margins[k]` in the (weighted) mean of the softmax outputs so far.
  *
  * The rule of `tlm_edge/runtime/cascade.py`, in the same single precision.
  */
@@ -17,16 +17,22 @@ class Cascade(val order: List<Int>, margins: List<Double>) {
         else -> null
     }
 
-    /** Asks the members in turn, until the vote is clear; [ask] gives the logits of the member with that number. */
-    fun vote(ask: (Int) -> FloatArray): Answer {
+    /**
+     * Asks the members in turn, until the vote is clear; [ask] gives the logits of the member with that number, [weights] are those of
+     * [Vote.soft].
+     */
+    fun vote(weights: List<Double>, ask: (Int) -> FloatArray): Answer {
         val logits = ArrayList<FloatArray>()
         var total = FloatArray(0)
+        var weighed = 0.0
         for ((turn, member) in order.withIndex()) {
             val own = ask(member)
             logits.add(own)
-            val votes = Vote.softmax(own)
+            val share = if (weights.isEmpty()) 1.0 else weights[member]
+            val votes = Vote.softmax(own).also { vote -> vote.indices.forEach { vote[it] *= share.toFloat() } }
+            weighed += share
             total = if (turn == 0) votes else FloatArray(votes.size) { total[it] + votes[it] }
-            val mean = FloatArray(total.size) { total[it] / (turn + 1) }
+            val mean = FloatArray(total.size) { total[it] / weighed.toFloat() }
             if (turn == order.size - 1 || lead(mean) >= margins[turn]) return Answer(mean, logits, order.take(turn + 1), order.size)
         }
         error("no members")
@@ -39,17 +45,20 @@ class Cascade(val order: List<Int>, margins: List<Double>) {
     }
 }
 
-/** A committee whose members are files of their own: asked in turn by [cascade], or all where there is none. */
-class StagedEngine(private val members: List<Engine>, private val cascade: Cascade?) : Engine {
+/**
+ * A committee whose members are files of their own: asked in turn by [cascade], or all where there is none. [weights] are those of
+ * [Vote.soft].
+ */
+class StagedEngine(private val members: List<Engine>, private val cascade: Cascade?, private val weights: List<Double>) : Engine {
     override val runtime get() = members[0].runtime
     override val version get() = members[0].version
     override val provider get() = members[0].provider
 
     override fun run(tokenIds: IntArray): Answer {
         fun ask(member: Int) = members[member].run(tokenIds).memberLogits[0]
-        if (cascade != null) return cascade.vote(::ask)
+        if (cascade != null) return cascade.vote(weights, ::ask)
         val logits = members.indices.map(::ask)
-        return Answer(Vote.soft(logits), logits)
+        return Answer(Vote.soft(logits, weights), logits)
     }
 
     override fun close() = members.forEach { it.close() }

@@ -45,6 +45,6 @@ interface EngineFactory {
             members.forEach { it.close() }
             throw error
         }
-        return StagedEngine(members, bundle.manifest.cascade)
+        return StagedEngine(members, bundle.manifest.cascade, bundle.manifest.weights)
     }
 }

@@ -28,6 +28,9 @@ class Manifest private constructor(root: Fields) {
 
     /** When which of [memberFiles] is asked; null where all are. */
     val cascade: Cascade? = if (!root.has("cascade")) null else root.fields("cascade").let { Cascade(it.ints("order"), it.numbers("margins")) }
+
+    /** The weights of the members' votes, together 1; empty where all count the same. */
+    val weights: List<Double> = if (root.has("weights")) root.numbers("weights") else listOf()
     val files: Map<String, FileRecord> = root.fields("files").let { files ->
         files.names().associateWith { FileRecord(files.fields(it).string("sha256"), files.fields(it).long("bytes")) }
     }
@@ -63,6 +66,7 @@ class Manifest private constructor(root: Fields) {
         if (memberFiles.isNotEmpty() && (memberFiles.size != source.members || memberFiles[0] != modelFile)) {
             root.fail("member_files: none, or one a member, model_file the first, expected")
         }
+        Vote.weightsFault(weights, source.members)?.let { root.fail("weights: $it") }
         if (cascade == null) return
         cascade.fault()?.let { root.fail("cascade: $it") }
         if (cascade.order.size != memberFiles.size) root.fail("cascade: it has to order the member_files")

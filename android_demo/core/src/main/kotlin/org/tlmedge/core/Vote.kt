@@ -1,5 +1,6 @@
 package org.tlmedge.core
 
+import kotlin.math.abs
 import kotlin.math.exp
 
 /** From logits to probabilities: softmax, and the soft vote of a committee. */
@@ -11,10 +12,22 @@ object Vote {
         return FloatArray(logits.size) { powers[it] / sum }
     }
 
-    /** Mean of the members' softmax outputs (Gross et al., *Tiny language models*, Physica A 681, 131102). */
-    fun soft(memberLogits: List<FloatArray>): FloatArray {
+    /**
+     * Mean of the members' softmax outputs (Gross et al., *Tiny language models*, Physica A 681, 131102); [weights], one a member, add up
+     * to 1, without them all count the same.
+     */
+    fun soft(memberLogits: List<FloatArray>, weights: List<Double> = listOf()): FloatArray {
         val votes = memberLogits.map(::softmax)
-        return FloatArray(votes[0].size) { label -> votes.map { it[label] }.average().toFloat() }
+        val shares = weights.ifEmpty { votes.map { 1.0 / votes.size } }
+        return FloatArray(votes[0].size) { label -> votes.indices.sumOf { votes[it][label] * shares[it] }.toFloat() }
+    }
+
+    /** What is wrong with the [weights] of so many [members], a clause, or null. */
+    fun weightsFault(weights: List<Double>, members: Int): String? = when {
+        weights.isEmpty() -> null
+        weights.size != members || weights.any { !(it >= 0) } -> "$members members have as many weights, none of them negative, not $weights"
+        abs(weights.sum() - 1) > 1e-6 -> "the weights add up to ${weights.sum()}, not to 1"
+        else -> null
     }
 
     /** The best label's index; the earlier one of equals. */

@@ -27,7 +27,8 @@ object Answers {
             val label = (expected["label"] as Long).toInt()
             val votes = Vectors.doubles(expected["probabilities"])
             if (answer.label != label && votes[label] - votes[answer.label] < tolerance) ties++ else assertEquals(expected["text"] as String, label, answer.label)
-            assertEquals(answer.label, Vote.best(Vote.soft(answer.memberLogits)))
+            val weights = if (manifest.weights.isEmpty()) listOf() else answer.asked.map { manifest.weights[it] }
+            assertEquals(answer.label, Vote.best(Vote.soft(answer.memberLogits, weights)))
             largest = maxOf(largest, difference(expected["probabilities"], answer.probabilities))
             (expected["member_logits"] as List<*>?)?.let { logits ->
                 assertEquals(logits.size, answer.memberLogits.size)

@@ -32,7 +32,7 @@ class MeasureTest {
         for (vector in Vectors.lines("votes.jsonl")) {
             val members = (vector["member_logits"] as List<*>).map { row -> Vectors.doubles(row).map { it.toFloat() }.toFloatArray() }
             val expected = Vectors.doubles(vector["probabilities"]).map { it.toFloat() }.toFloatArray()
-            assertArrayEquals(expected, Vote.soft(members), 1e-6f)
+            assertArrayEquals(expected, Vote.soft(members, Vectors.doubles(vector["weights"]).toList()), 1e-6f)
         }
     }
 

@@ -84,7 +84,11 @@ def simple_rivals(labels: tuple[str, ...]) -> tuple[dict[str, Predict], dict[str
     known = np.concatenate([part.labels for part in parts])
     strength, tfidf = agnews_baseline.fit(texts, known)
     chosen, fasttext = fit_fasttext(texts, known)
-    settings = {"tfidf_C": strength, "fasttext": {"learning_rate": chosen[0], "epochs": chosen[1], "word_ngrams": 2}}
+    settings = {
+        "training_rows": len(texts),
+        "tfidf_C": strength,
+        "fasttext": {"learning_rate": chosen[0], "epochs": chosen[1], "word_ngrams": 2},
+    }
     return {
         "TF-IDF + logistic regression": tfidf,
         "fastText": fasttext,

@@ -162,8 +162,10 @@ def bench(
             inputs = open_inputs(names, precision or ["int8"], targets)
         where = [word for name in device or ["local"] for word in ("--device", name)] if device or not host else []
         where += ["--host", host] if host else []
-        where += ["--emulate"] if emulate else []
-        command = settings.command(names, target or (), precision or (), where)
+        # What was chosen where nothing was named is named: the command is to repeat this on any machine.
+        where += ["--emulate"] if all(one.transport == "emulated" for one in addresses) else []
+        named = target or ([] if targets == [DEFAULT_TARGET] else targets)
+        command = settings.command(names, named, precision or (), where)
         with shown_progress(console, folder if phone is None else None) as progress:
             if phone is None:
                 result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)
@@ -306,7 +308,7 @@ def print_records(console: Console, records: Sequence[Record], columns: Sequence
     for group in groups(records):
         content = main_table(group, shown)
         machine = group.records[0].device.machine
-        title = f"{group_title(group)}\n{machine.cpu}, {machine.system}"
+        title = f"{group_title(group)}\n{machine.system}"
         # On a narrow screen names are folded, figures never are.
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("model", overflow="fold")

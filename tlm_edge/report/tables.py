@@ -95,10 +95,11 @@ def as_markdown(records: Sequence[Record]) -> str:
     lines = ["# Benchmark report", ""]
     for group in groups(records):
         machine = group.records[0].device.machine
+        cores = f"{machine.usable_cores} core" + ("s" if machine.usable_cores != 1 else "")
         lines += [
             f"## {group_title(group)}",
             "",
-            f"{machine.usable_cores} cores, {machine.architecture}, {machine.system}",
+            f"{cores}, {machine.architecture}, {machine.system}",
             "",
         ]
         pair = headline_pair(group)

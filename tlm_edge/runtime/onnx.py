@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
-
-# ONNX Runtime reports its use to its maker over the network, in a thread of its own, unless this was set before.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
 import onnxruntime
 
 from tlm_edge.runtime.errors import UserError

@@ -6,9 +6,12 @@ arm64 are looked at (``test_apk.py``) and never ran here.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,25 @@ def test_every_engine_answers_as_python_does(project: Project, tmp_path: Path, m
         "models": models_folder(),
         "java.library.path": folder,
         "onnxruntime.native.path": folder,
+        "newer": _with_newer_operators(tmp_path / "tflite", tmp_path / "newer"),
     }
     output = run_junit(classpath, ["org.tlmedge.engines.AndroidLibrariesTest"], properties)
     assert output.count("same labels") == len(bundles)
+
+
+def _with_newer_operators(bundle: Path, folder: Path) -> Path:
+    """A copy of a TFLite bundle whose first operator with a version asks for version 99."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    shutil.copytree(bundle, folder)
+    content = bytearray((folder / "model.tflite").read_bytes())
+    model = schema.Model.GetRootAsModel(content, 0)
+    tables = [model.OperatorCodes(number)._tab for number in range(model.OperatorCodesLength())]
+    # The third field of the schema's OperatorCode, which is stored where it isn't 1.
+    table = next(table for table in tables if table.Offset(8))
+    struct.pack_into("<i", content, table.Pos + table.Offset(8), 99)
+    (folder / "model.tflite").write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"]["model.tflite"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder

@@ -1,9 +1,13 @@
 package org.tlmedge.engines
 
-import org.junit.Assert.assertEquals
+import java.io.File
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
 import org.junit.Test
 import org.tlmedge.core.Answers
+import org.tlmedge.core.Bundle
 import org.tlmedge.core.EngineFactory
+import org.tlmedge.core.UserError
 
 /**
  * The app's engines with the native libraries of the APK itself: those for x86-64, which the desktop's processor runs, on the desktop's C
@@ -14,4 +18,12 @@ class AndroidLibrariesTest {
 
     @Test
     fun answersAreThoseOfPython() = Answers.compare("android-answers.jsonl") { engines.getValue(it) }
+
+    /** So that the answers above also prove that TensorFlow Lite has every operator in the version that our files ask for. */
+    @Test
+    fun operatorsInAVersionThatTheLibraryLacksAreRefused() {
+        val bundle = Bundle.open(File(checkNotNull(System.getProperty("newer"))))
+        val error = assertThrows(UserError::class.java) { TfliteEngine.open(bundle, 1) }
+        assertTrue(error.message, "can't load model.tflite" in error.message.orEmpty())
+    }
 }

@@ -45,7 +45,9 @@ def build(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The APK to write.")] = APK,
     engine: Annotated[
         list[str] | None,
-        typer.Option("--engine", metavar="onnx|tflite", help="Runtime to put in, both if not given; repeatable."),
+        typer.Option(
+            "--engine", metavar="onnx|tflite|executorch", help="Runtime to put in, all if not given; repeatable."
+        ),
     ] = None,
     abi: Annotated[
         list[str] | None,

@@ -34,7 +34,7 @@ SCRIPT = str(Path(__file__).resolve().parent / "emulated" / "logits.py")
 DEVICES = ("rpi4", "rpi5")
 #: The shipped classifiers, the quickest first, and how each is exported.
 MODELS = ("agnews-bert-1", "agnews-committee", "agnews-bert-6")
-PRECISIONS, TARGETS = ("fp32", "int8"), ("onnx", "tflite", "executorch")
+PRECISIONS, TARGETS = ("int8", "fp32"), ("onnx", "tflite", "executorch")
 
 
 def main() -> None:

@@ -68,6 +68,29 @@ def test_from_adding_a_board_to_its_table(pi, test_profile):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["rpi4", "rpi5"])
+def test_the_deep_model_against_the_committee_in_every_runtime(name, tmp_path, monkeypatch, test_profile):
+    """What an owner types, with the shipped models, and all that comes of it: a table, records, a report."""
+    for module in ("torch", "litert_torch", "executorch"):
+        pytest.importorskip(module)
+    few = evaluation_texts("agnews").read_text("utf-8").splitlines(keepends=True)[:12]
+    Path("few.jsonl").write_text("".join(few), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    with pretend_pi(tmp_path / "board", name):
+        run("devices", "add", name, "--host", HOST)
+        output = run("bench", "--device", name, "--profile", "test", "--data", "few.jsonl", "--out", "records")
+        run("report", "records", "--out", "page")
+    assert "Emulating" not in output
+    records = read_records([Path("records")])
+    assert {record.device.transport for record in records} == {"ssh"}
+    assert len({(record.bundle.source, record.runtime.name) for record in records}) == 6
+    figures = [figure for record in records for figure in record.figures.values() if figure.value is not None]
+    assert {figure.provenance for figure in figures} == {"measured"}
+    assert "agnews-committee" in Path("page/report.md").read_text("utf-8")
+    print(Path("page/report.md").read_text("utf-8"))
+
+
+@pytest.mark.slow
 def test_every_runtime_gives_the_labels_it_gives_here(pi, tiny_tflite_bundle, tiny_folder, tiny_committee):
     from tlm_edge.export.export import export_model
 

@@ -47,9 +47,10 @@ later; it is compiled on this machine when first needed and distributed as sourc
 
 ## Are the outputs the device's?
 
-The shipped classifiers, exported to every target in fp32 and int8, on {texts} of AG News' test texts, each processor's
-logits and labels against those of the same runtime on this machine ({cpu}; {emulator}). int8 kernels differ between
-processors (a Cortex-A76 multiplies bytes by other instructions than a Cortex-A72), and so do logits; labels hardly.
+{models}, exported to every target in fp32 and int8, on {texts} of AG News' test texts: each
+processor's logits and labels against those of the same runtime on this machine ({cpu}; {emulator}).
+int8 kernels here and there differ, and so do their logits; labels hardly. A Cortex-A76 multiplies bytes by other
+instructions than a Cortex-A72, to the same sums.
 
 {outputs}
 
@@ -120,6 +121,7 @@ def page() -> str:
         slow_high=max(slow),
         latency_command=latency["command"],
         outputs_command=outputs["command"],
+        models=_models(outputs["bundles"]),
         texts=outputs["texts"],
         cpu=outputs["machine"]["cpu"],
         emulator=outputs["emulator"],
@@ -161,6 +163,11 @@ def page() -> str:
             ),
         ),
     )
+
+
+def _models(rows: Sequence[dict[str, Any]]) -> str:
+    names = dict.fromkeys(row["bundle"].removesuffix(f"-{row['target']}-{row['precision']}") for row in rows)
+    return " and ".join(f"`{name}`" for name in names)
 
 
 def _outputs(rows: Sequence[dict[str, Any]]) -> str:

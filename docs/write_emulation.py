@@ -50,7 +50,7 @@ later; it is compiled on this machine when first needed and distributed as sourc
 {models}, exported to every target in fp32 and int8, on {texts} of AG News' test texts: each
 processor's logits and labels against those of the same runtime on this machine ({cpu}; {emulator}).
 int8 kernels here and there differ, and so do their logits; labels hardly. A Cortex-A76 multiplies bytes by other
-instructions than a Cortex-A72, to the same sums.
+instructions than a Cortex-A72, so theirs can differ, too; in fp32 they were equal to the bit.
 
 {outputs}
 

@@ -150,6 +150,7 @@ def fit_static_embeddings(texts: list[str], labels: np.ndarray) -> Predict:
 def our_models(work: Path, weighing: Path, labels: tuple[str, ...]) -> dict[str, Predict]:
     """Ours as bundles in two runtimes, and BERT-6 as most would run it."""
     from tlm_edge.export.export import export_model
+    from tlm_edge.runtime.bundle import open_bundle
     from tlm_edge.runtime.bundle_classifier import BundleClassifier
     from tlm_edge.shipped import resolve_model
     from tlm_edge.training.calibrate_committee import CalibrationJob, calibrate_committee
@@ -181,7 +182,7 @@ def our_models(work: Path, weighing: Path, labels: tuple[str, ...]) -> dict[str,
     for name, model in models.items():
         for target in ("onnx", "tflite"):
             out = work / f"{name} {target}".replace(" ", "-")
-            bundle = BundleClassifier(export_model(model, target, "int8", out, force=True), 1)
+            bundle = BundleClassifier(open_bundle(out) if out.exists() else export_model(model, target, "int8", out), 1)
             rivals[f"{name}, {target} int8"] = _by(bundle, labels)
     return rivals | {"BERT-6, transformers' pipeline": pipeline(resolve_model("agnews-bert-6"), labels)}
 

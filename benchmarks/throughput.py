@@ -100,7 +100,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", action="append")
     parser.add_argument("--target", action="append")
     options = parser.parse_args()
-    options.model = options.model or ["agnews-bert-1", "agnews-committee", "agnews-bert-6"]
+    options.model = options.model or ["agnews-bert-1", "agnews-committee"]
     options.target = options.target or ["onnx", "tflite", "executorch"]
     return options
 

@@ -25,7 +25,7 @@ INTRODUCTION = (
 def page() -> str:
     """The whole page."""
     lines = ["# Performance\n", _prose(INTRODUCTION)]
-    for section in (_rewrite, _committees, _cascade, _plain, _pretraining, _installation):
+    for section in (_rewrite, _committees, _cascade, _plain, _throughput, _pretraining, _installation):
         lines += ["\n".join(section()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -123,6 +123,31 @@ def _cascade() -> Iterator[str]:
         "against BERT-6 fp32",
     ]
     yield from _table(heads, rows)
+
+
+def _throughput() -> Iterator[str]:
+    result = _read("throughput")
+    yield "## Many texts on all cores\n"
+    yield _prose(
+        "Texts a second in int8, on all cores: `predict` from texts to labels; the runtime's own loop over arrays that "
+        "are tokenized and padded already, on a session of one thread a core; the same on one session with all the "
+        "threads; tokenization alone; and the share of the loop's speed that `predict` reaches with all that it does."
+    )
+    yield from _origin(result)
+    rows = []
+    for name, found in result["results"].items():
+        target, model = name.split(": ")
+        speeds = {way: sorted(each)[len(each) // 2] for way, each in found["texts_per_second"].items()}
+        share = found["share_of_loop"]["predict"]
+        rows.append(
+            [
+                RUNTIMES[target],
+                model,
+                *(f"{speeds[way]:,.0f}" for way in ("predict", "loop", "one session", "tokenization")),
+                f"{share['median']:.0%} ({share['min']:.0%}–{share['max']:.0%})",
+            ]
+        )
+    yield from _table(["runtime", "model", "predict", "loop", "one session", "tokenization", "share"], rows)
 
 
 def _plain() -> Iterator[str]:

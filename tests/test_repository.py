@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "data": FOUNDATION,
     "modeling": FOUNDATION | {"data"},
     "compile": FOUNDATION | {"modeling"},
+    "catalog": FOUNDATION,
     "loading": FOUNDATION | {"modeling"},
     "predict": FOUNDATION | {"data", "loading"},
     "training": FOUNDATION | {"data", "modeling", "compile", "loading"},

@@ -70,6 +70,18 @@ def _committees() -> Iterator[str]:
         yield f"{'Texts of 128 tokens' if kind == KINDS[0] else 'AG News texts at their own length'}:\n"
         yield from _table([kind, *RUNTIMES.values()], rows)
         yield ""
+    median = result["results"][KINDS[0]]["median_us"]
+    behind = {
+        f"{model} {precision}": median[f"executorch: {model} {precision}"] / median[f"tflite: {model} {precision}"]
+        for model in models[1:]
+        for precision in ("fp32", "int8")
+    }
+    slower = ", ".join(f"{name} {times:.1f}" for name, times in behind.items() if round(times, 1) > 1.5)
+    yield _prose(
+        f"At 128 tokens ExecuTorch takes {min(behind.values()):.1f} to 1.5 times as long as LiteRT for the same work, "
+        f"but for {slower}: where a model computes little, what ExecuTorch spends around XNNPACK weighs more, the "
+        "look-ups in the embedding tables among it, which XNNPACK doesn't take ([targets.md](targets.md))."
+    )
     yield "How many times the deep model takes:\n"
     pairs = [
         ("bert-6 fp32", "committee of 4 fp32"),

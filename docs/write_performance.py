@@ -79,8 +79,7 @@ def _committees() -> Iterator[str]:
     slower = ", ".join(f"{name} {times:.1f}" for name, times in behind.items() if round(times, 1) > 1.5)
     yield _prose(
         f"At 128 tokens ExecuTorch takes {min(behind.values()):.1f} to 1.5 times as long as LiteRT for the same work, "
-        f"but for {slower}: where a model computes little, what ExecuTorch spends around XNNPACK weighs more, the "
-        "look-ups in the embedding tables among it, which XNNPACK doesn't take ([targets.md](targets.md))."
+        f"but for {slower}; what takes the rest was not profiled yet."
     )
     yield "How many times the deep model takes:\n"
     pairs = [

@@ -47,7 +47,7 @@ def ngrams(
 ) -> None:
     """Train a linear classifier of tokens and pairs of them, to stand alone or to vote in a committee.
 
-    It takes microseconds a text and errs otherwise than a BERT does. Part of the training rows chooses the
+    It costs two look-ups a token and errs otherwise than a BERT does. Part of the training rows chooses the
     regularisation (unless DATA has a validation split); then all of them are learned from.
     """
     training.begin(threads)

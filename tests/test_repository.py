@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "report": FOUNDATION | {"data", "bench"},
     "doctor": FOUNDATION | {"bench", "export"},
     "quickstart": FOUNDATION | {"loading", "export", "bench", "report"},
+    "reproduce": FOUNDATION | {"data", "modeling", "compile", "loading", "training", "report"},
     "__init__": {"runtime", "loading"},
     "__main__": {"cli"},
 }

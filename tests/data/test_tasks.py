@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlm_edge.data.tasks import load_examples, load_task
+from tlm_edge.data.tasks import Examples, draw_rows, load_examples, load_task
 from tlm_edge.runtime.errors import UserError
 
 ROWS = [("a b", "x"), ("c, d", "y"), ('say "e"', "x"), ("f\ng", "z")]
@@ -81,6 +81,18 @@ def test_a_folder_holds_splits(tmp_path, write_rows):
     (tmp_path / "task/train.csv").write_text("label,text\nno,d\n")
     with pytest.raises(UserError, match=r"train\.csv and train\.jsonl are both the split 'train'"):
         load_task(tmp_path / "task")
+
+
+def test_rows_of_a_label_are_drawn_alike_and_the_fewer_among_the_more():
+    labels = np.array([0, 1, 1, 0, 1, 1, 0, 1, 2])
+    examples = Examples(tuple("abcdefghi"), labels)
+    few, more = draw_rows(examples, 2), draw_rows(examples, 4)
+    assert np.bincount(few.labels).tolist() == [2, 2, 1] and np.bincount(more.labels).tolist() == [3, 4, 1]
+    assert set(few.texts) < set(more.texts) and list(more.texts) == sorted(more.texts)
+    assert draw_rows(examples, 2).texts == few.texts
+    assert all(labels["abcdefghi".index(text)] == label for text, label in zip(few.texts, few.labels, strict=True))
+    with pytest.raises(UserError, match="--rows-per-label 0"):
+        draw_rows(examples, 0)
 
 
 def test_columns_are_joined_and_named(tmp_path):

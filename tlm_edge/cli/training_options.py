@@ -47,6 +47,10 @@ HiddenSizeOption = Annotated[
 ]
 HeadsOption = Annotated[int | None, typer.Option("--heads", min=1, metavar="N", help="Attention heads.")]
 LayersOption = Annotated[int | None, typer.Option("--layers", min=1, metavar="N", help="Layers.")]
+RowsPerLabelOption = Annotated[
+    int | None,
+    typer.Option("--rows-per-label", min=1, metavar="N", help="Only N rows of each label, always the same ones."),
+]
 EpochsOption = Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="Passes over the training rows.")]
 FinetuneLearningRateOption = Annotated[
     float, typer.Option("--learning-rate", min=1e-9, metavar="X", help="Peak learning rate.")

@@ -17,6 +17,9 @@ from tlm_edge.data.rows import Row
 from tlm_edge.data.splits import SPLIT_NAMES, Split, open_splits
 from tlm_edge.runtime.errors import UserError
 
+#: Seed of the draw that ``draw_rows`` makes.
+ROWS_SEED = 42
+
 # Python refuses to convert numbers of thousands of digits.
 _MOST_DIGITS = 1000
 
@@ -113,6 +116,19 @@ def load_examples(
     if split not in splits:
         raise UserError(f"{source}: no split {split!r}; there is {', '.join(splits)}")
     return _examples(_read(splits[split], text_columns, label_column), labels, "the model's labels")
+
+
+def draw_rows(examples: Examples, rows_per_label: int) -> Examples:
+    """At most so many rows of each label, drawn with seed 42, in their order; a smaller draw is part of a larger one.
+
+    Raises ``UserError`` for fewer than one.
+    """
+    if rows_per_label < 1:
+        raise UserError(f"--rows-per-label {rows_per_label}: give at least 1")
+    order = np.random.default_rng(ROWS_SEED).permutation(len(examples))
+    drawn = [order[examples.labels[order] == label][:rows_per_label] for label in np.unique(examples.labels)]
+    rows = np.sort(np.concatenate(drawn))
+    return Examples(tuple(examples.texts[row] for row in rows), examples.labels[rows])
 
 
 def sort_labels(names: Iterable[str]) -> list[str]:

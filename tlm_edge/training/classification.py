@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from tlm_edge.data.tasks import Task, load_examples, load_task
+from tlm_edge.data.tasks import Task, draw_rows, load_examples, load_task
 from tlm_edge.data.tokenizer import load_tokenizer
 from tlm_edge.modeling.checkpoint import hugging_face_name, load_weights, read_weights, tokenizer_vocabulary
 from tlm_edge.modeling.config import EncoderConfig, architecture, read_config
@@ -44,6 +44,7 @@ class FinetuneJob:
     Either ``checkpoint`` is given, or ``scratch``, the configuration of a new encoder, with its ``tokenizer``.
     Several sources of ``data`` share the labels of the first. ``validation_share`` of the training rows is held out
     unless the first source has a validation split. ``test_data`` is only measured on, at the end.
+    ``rows_per_label`` rows of each label are drawn from each source, always the same ones; all are taken if None.
     With ``max_length`` the classifier has only so many positions, and longer texts are cut to it ever after.
     """
 
@@ -57,6 +58,7 @@ class FinetuneJob:
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
     columns: tuple[str, ...] = ()
+    rows_per_label: int | None = None
     max_length: int | None = None
     validation_share: float = 0.1
     half: bool = False
@@ -99,6 +101,8 @@ def prepare(job: FinetuneJob) -> PreparedJob:
     """Read the data of ``job`` and tokenize it. Raises ``UserError`` for input that doesn't fit."""
     tokenizer = load_tokenizer(job.source)
     task, more = load_tasks(job)
+    if job.rows_per_label is not None:
+        task, more = _fewer_rows(task, job.rows_per_label), [_fewer_rows(one, job.rows_per_label) for one in more]
     markers = _add_markers(tokenizer, task)
     config = _config(job, tokenizer, task, markers)
     seed = job.recipe.seed if job.split_seed is None else job.split_seed
@@ -150,6 +154,10 @@ def load_tasks(job: LabelledJob) -> tuple[Task, list[Task]]:
         test = load_examples(job.test_data, task.labels, **options)
         task = replace(task, splits=task.splits | {"test": test})
     return task, more
+
+
+def _fewer_rows(task: Task, rows_per_label: int) -> Task:
+    return replace(task, splits=task.splits | {"train": draw_rows(task.splits["train"], rows_per_label)})
 
 
 def _add_markers(tokenizer: Tokenizer, task: Task) -> tuple[int, ...]:

@@ -156,6 +156,7 @@ def _recipe(
         "test_data": None if job.test_data is None else described_sources([job.test_data]),
         "teacher": None if job.distillation is None else _taught(job.distillation),
         "rows": rows,
+        "rows_per_label": job.rows_per_label,
         "max_length": ready.config.max_position_embeddings,
         "settings": settings,
         "result": {

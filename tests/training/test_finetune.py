@@ -217,9 +217,7 @@ def test_the_default_recipe_is_the_documented_one() -> None:
     assert (recipe.dropout, recipe.mask_probability, recipe.weight_decay) == (0.1, 0.15, 0.01)
 
 
-def test_rows_per_label_limits_what_is_learned_from_but_not_what_is_tested(
-    tiny_tokenizer: Path, tmp_path: Path
-) -> None:
+def test_rows_per_label_limits_training_but_not_testing(tiny_tokenizer: Path, tmp_path: Path) -> None:
     job = finetune_job(tiny_tokenizer, tmp_path / "few", test_data=DATA, rows_per_label=5, validation_share=0.0)
     ready = prepare(job)
     assert np.bincount(ready.train.labels).tolist() == [5, 5, 5, 5] and ready.validation is None

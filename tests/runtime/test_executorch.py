@@ -187,7 +187,7 @@ def test_what_is_no_program(way, tmp_path, monkeypatch):
 
 def test_the_padding_at_the_end_is_cut():
     masks = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]])
-    assert own_lengths(masks).tolist() == [2, 3, 4, 4]
+    assert own_lengths(masks) == [2, 3, 4, 4]
 
 
 def test_nothing_is_said(tiny_executorch_bundle):

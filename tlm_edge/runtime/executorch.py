@@ -68,9 +68,7 @@ class ExecutorchSession:
         """
         if (lacking := _SHORTEST - input_ids.shape[1]) > 0:
             input_ids, attention_mask = (np.pad(array, ((0, 0), (0, lacking))) for array in (input_ids, attention_mask))
-        input_ids = np.ascontiguousarray(input_ids, dtype=np.int64)
-        attention_mask = np.ascontiguousarray(attention_mask, dtype=np.int64)
-        lengths = np.maximum(own_lengths(attention_mask), _SHORTEST)
+        lengths = [max(length, _SHORTEST) for length in own_lengths(attention_mask)]
         values = self._model.run(input_ids, attention_mask, lengths)
         return dict(zip(self._names, values, strict=True))
 
@@ -89,15 +87,18 @@ class ExecutorchSession:
         )
 
 
-def own_lengths(attention_mask: np.ndarray) -> np.ndarray:
-    """The length of every row of ``attention_mask`` (batch, length) without the padding at its end, int64 (batch,).
+def own_lengths(attention_mask: np.ndarray) -> list[int]:
+    """The length of every row of ``attention_mask`` (batch, length) without the padding at its end.
 
     Padding has no weight, so cutting it off changes nothing; a row of nothing but padding is left whole.
     """
-    length = attention_mask.shape[1]
+    batch, length = attention_mask.shape
+    if np.count_nonzero(attention_mask[:, -1]) == batch:
+        return [length] * batch
     tokens = attention_mask != 0
     padding = np.argmax(tokens[:, ::-1], axis=1)
-    return np.where(tokens.any(axis=1), length - padding, length).astype(np.int64)
+    lengths: list[int] = np.where(tokens.any(axis=1), length - padding, length).tolist()
+    return lengths
 
 
 def load_runtime() -> None:

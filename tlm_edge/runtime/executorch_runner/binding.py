@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 import weakref
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,8 +50,8 @@ class BindingModel:
         self.output_shapes = [tuple(tensor.sizes()) for tensor in outputs]
         _loaded[self] = threads
 
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        """The outputs for every row of ``input_ids`` (rows, length), cut to its length; all are contiguous int64.
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
+        """The outputs for every row of ``input_ids`` and ``attention_mask``, both (rows, length), cut to its length.
 
         Raises ``UserError`` with ExecuTorch's words if it refuses a row.
         """
@@ -60,7 +61,7 @@ class BindingModel:
         outputs = [np.empty((rows, *shape[1:]), dtype=np.float32) for shape in self.output_shapes]
         with self._lock:
             for row, length in enumerate(lengths):
-                arrays = (array[row : row + 1, :length].copy() for array in (input_ids, attention_mask))
+                arrays = (array[row : row + 1, :length].astype(np.int64) for array in (input_ids, attention_mask))
                 try:
                     values = self._module.forward(tuple(torch.from_numpy(array) for array in arrays))
                 except RuntimeError as error:

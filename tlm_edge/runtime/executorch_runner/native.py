@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,19 +35,28 @@ class NativeModel:
         self._free = weakref.finalize(self, self._library.tlm_free, self._model)
         self.input_shapes = self._shapes(output=False)
         self.output_shapes = self._shapes(output=True)
+        self._lock = threading.Lock()
+        self._call = _Call(self.input_shapes, self.output_shapes)
 
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        """The outputs for every row of ``input_ids`` (rows, length), cut to its length; all are contiguous int64.
+    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
+        """The outputs for every row of ``input_ids`` and ``attention_mask``, both (rows, length), cut to its length.
 
         Raises ``UserError`` with ExecuTorch's words if it refuses a row.
         """
-        rows, stride = input_ids.shape
-        outputs = [np.empty((rows, *shape[1:]), dtype=np.float32) for shape in self.output_shapes]
-        pointers = (ctypes.c_void_p * len(outputs))(*(output.ctypes.data for output in outputs))
-        why = ctypes.create_string_buffer(_WHY)
-        arrays = (input_ids.ctypes.data, attention_mask.ctypes.data, lengths.ctypes.data)
-        if self._library.tlm_run(self._model, *arrays, rows, stride, pointers, why, _WHY):
-            raise UserError(f"ExecuTorch refused the input: {_words(why)}")
+        outputs = [np.empty((len(lengths), *shape[1:]), dtype=np.float32) for shape in self.output_shapes]
+        call = self._call
+        with self._lock:
+            for row, length in enumerate(lengths):
+                if length > call.longest:
+                    raise UserError(
+                        f"ExecuTorch refused the input: a text of {length} tokens, {call.longest} are the most"
+                    )
+                call.input_ids[:length] = input_ids[row, :length]
+                call.attention_mask[:length] = attention_mask[row, :length]
+                if self._library.tlm_run(self._model, call.ids_at, call.mask_at, length, *call.rest):
+                    raise UserError(f"ExecuTorch refused the input: {_words(call.why)}")
+                for output, values in zip(outputs, call.outputs, strict=True):
+                    output[row] = values
         return outputs
 
     def _shapes(self, *, output: bool) -> list[tuple[int, ...]]:
@@ -57,6 +68,19 @@ class NativeModel:
             if rank < 0:
                 return shapes
             shapes.append(tuple(sizes[:rank]))
+
+
+class _Call:
+    """The arrays of one call, where they stay: to ask NumPy for an address takes as long as half of such a call."""
+
+    def __init__(self, input_shapes: Sequence[tuple[int, ...]], output_shapes: Sequence[tuple[int, ...]]) -> None:
+        self.longest = max((shape[-1] for shape in input_shapes), default=0)
+        self.input_ids, self.attention_mask = np.zeros((2, self.longest), dtype=np.int64)
+        self.outputs = [np.zeros(shape[1:], dtype=np.float32) for shape in output_shapes]
+        self.why = ctypes.create_string_buffer(_WHY)
+        self.ids_at, self.mask_at = (array.ctypes.data for array in (self.input_ids, self.attention_mask))
+        pointers = (ctypes.c_void_p * len(self.outputs))(*(output.ctypes.data for output in self.outputs))
+        self.rest = (pointers, self.why, _WHY)
 
 
 @cache
@@ -78,7 +102,7 @@ def load_runner() -> Any:
     runner.tlm_free.restype = None
     sizes, kind = ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(ctypes.c_int32)
     runner.tlm_tensor.argtypes = (pointer, ctypes.c_int32, ctypes.c_int32, sizes, ctypes.c_int32, kind)
-    runner.tlm_run.argtypes = (pointer, pointer, pointer, pointer, number, number, pointer, text, ctypes.c_size_t)
+    runner.tlm_run.argtypes = (pointer, pointer, pointer, number, pointer, text, ctypes.c_size_t)
     return runner
 
 

@@ -128,29 +128,20 @@ class Model {
     return static_cast<int32_t>(info->sizes().size());
   }
 
-  std::string run(
-      const int64_t* input_ids,
-      const int64_t* attention_mask,
-      const int64_t* lengths,
-      int64_t rows,
-      int64_t stride,
-      float* const* outputs) {
+  std::string run(const int64_t* input_ids, const int64_t* attention_mask, int64_t length, float* const* outputs) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const Alone alone(threads_ == 1);
     first_words.clear();
-    for (int64_t row = 0; row < rows; ++row) {
-      const auto length = static_cast<int32_t>(lengths[row]);
-      const int64_t start = row * stride;
-      const auto result = module_.forward(
-          {from_blob(const_cast<int64_t*>(input_ids + start), {1, length}, ScalarType::Long),
-           from_blob(const_cast<int64_t*>(attention_mask + start), {1, length}, ScalarType::Long)});
-      if (!result.ok()) {
-        return reason_of(result.error());
-      }
-      for (size_t index = 0; index < sizes_.size(); ++index) {
-        const auto& tensor = result->at(index).toTensor();
-        std::memcpy(outputs[index] + row * sizes_[index], tensor.const_data_ptr<float>(), sizes_[index] * sizeof(float));
-      }
+    const std::vector<executorch::aten::SizesType> sizes = {1, static_cast<executorch::aten::SizesType>(length)};
+    const auto result = module_.forward(
+        {from_blob(const_cast<int64_t*>(input_ids), sizes, ScalarType::Long),
+         from_blob(const_cast<int64_t*>(attention_mask), sizes, ScalarType::Long)});
+    if (!result.ok()) {
+      return reason_of(result.error());
+    }
+    for (size_t index = 0; index < sizes_.size(); ++index) {
+      const auto& tensor = result->at(index).toTensor();
+      std::memcpy(outputs[index], tensor.const_data_ptr<float>(), sizes_[index] * sizeof(float));
     }
     return "";
   }
@@ -224,22 +215,22 @@ int32_t tlm_tensor(void* model, int32_t output, int32_t index, int64_t* sizes, i
   return static_cast<Model*>(model)->tensor(output != 0, static_cast<size_t>(index), sizes, capacity, type);
 }
 
-// Run each of `rows` rows of `stride` token ids, cut to its own length; `outputs` are the arrays to fill, one an
-// output, row after row. 0 if all is well, else the reason is in `why`.
+// Run one text of `length` token ids; `outputs` are the arrays to fill, one an output. 0 if all is well, else the
+// reason is in `why`.
 int32_t tlm_run(
     void* model,
     const int64_t* input_ids,
     const int64_t* attention_mask,
-    const int64_t* lengths,
-    int64_t rows,
-    int64_t stride,
+    int64_t length,
     float* const* outputs,
     char* why,
     size_t capacity) {
-  const std::string reason =
-      static_cast<Model*>(model)->run(input_ids, attention_mask, lengths, rows, stride, outputs);
+  const std::string reason = static_cast<Model*>(model)->run(input_ids, attention_mask, length, outputs);
+  if (reason.empty()) {
+    return 0;
+  }
   tell(why, capacity, reason);
-  return reason.empty() ? 0 : 1;
+  return 1;
 }
 
 } // extern "C"

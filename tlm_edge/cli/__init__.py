@@ -21,6 +21,7 @@ from tlm_edge.cli.predict import predict
 from tlm_edge.cli.pretrain import pretrain
 from tlm_edge.cli.quickstart import quickstart
 from tlm_edge.cli.report import report
+from tlm_edge.cli.reproduce import reproduce
 from tlm_edge.cli.verify import verify
 
 
@@ -53,6 +54,7 @@ app.command()(verify)
 app.command()(inspect)
 app.command()(bench)
 app.command()(report)
+app.command()(reproduce)
 app.add_typer(devices.app, name="devices")
 app.add_typer(android.app, name="android")
 app.command()(doctor)

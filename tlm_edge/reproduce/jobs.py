@@ -50,8 +50,12 @@ class Place:
         """The sources of the corpus ``name``."""
         corpus = self.plan.corpora[name]
         if corpus.overlap:
-            return (str(self.folder / PREPARED / f"{name}.jsonl"),)
+            return (str(self.overlap_corpora(corpus.overlap_with or "") / f"overlap-{corpus.overlap}.jsonl.gz"),)
         return tuple(self.source(file) for file in corpus.files)
+
+    def overlap_corpora(self, task: str) -> Path:
+        """The folder of the two corpora made by their overlap with ``task``."""
+        return self.folder / PREPARED / f"overlap-{task}"
 
     def tokenizer(self) -> Path:
         """The folder of the tokenizer."""
@@ -122,7 +126,7 @@ def pretrain_job(place: Place, run: Run) -> PretrainJob:
         limits=Limits(tokens=recipe.max_tokens),
         sizes=EncoderSizes(shape.arch, shape.hidden_size, shape.heads, shape.layers),
         tokenizer=place.tokenizer(),
-        articles=None if corpus.overlap else corpus.articles,
+        articles=corpus.articles,
         first_tokens=corpus.first_tokens,
     )
 
@@ -170,7 +174,7 @@ def _pretrain_words(place: Place, run: Run) -> list[str]:
     words = ["tlm-edge", "pretrain", *_shape_words(place, run, "--arch")]
     for source in place.corpus(name):
         words += ["--corpus", place.shown(source)]
-    if corpus.articles and not corpus.overlap:
+    if corpus.articles:
         words += ["--articles", str(corpus.articles)]
     if corpus.first_tokens:
         words += ["--first-tokens", str(corpus.first_tokens)]

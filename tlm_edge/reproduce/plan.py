@@ -67,15 +67,16 @@ class Corpus:
     """Unlabelled text: files or globs below the data folder, or names of hub datasets.
 
     ``articles`` documents are drawn with seed 42, ``first_tokens`` of each are kept, both as the paper does. With
-    ``overlap``, the articles are those whose tokens overlap most (``high``) or least (``low``) with the training texts
-    of the tasks ``overlap_with``.
+    ``overlap`` it is instead so many ``tokens`` of all that text, chosen for much (``high``) or little (``low``) in
+    common with the training texts of the task ``overlap_with`` (see ``overlap.py``).
     """
 
     files: tuple[str, ...]
     articles: int | None = None
     first_tokens: int | None = None
     overlap: Literal["high", "low"] | None = None
-    overlap_with: tuple[str, ...] = ()
+    overlap_with: str | None = None
+    tokens: int | None = None
     pretraining: Changes | None = None
 
 
@@ -206,9 +207,25 @@ def _check_references(plan: Plan) -> None:
         if not experiment.seeds or len(set(experiment.seeds)) < len(experiment.seeds) or min(experiment.seeds) < 0:
             raise JsonShapeError(f"experiments[{number}].seeds: give at least one, each once, from 0 on")
     for name, corpus in plan.corpora.items():
-        _check_known(plan, "tasks", set(corpus.overlap_with), f"corpora.{name}.overlap_with")
-        if corpus.overlap and not (corpus.overlap_with and corpus.articles and corpus.first_tokens):
-            raise JsonShapeError(f"corpora.{name}: overlap needs overlap_with, articles and first_tokens")
+        _check_overlap(plan, name, corpus)
+
+
+def _check_overlap(plan: Plan, name: str, corpus: Corpus) -> None:
+    if corpus.overlap is None:
+        if corpus.overlap_with is not None or corpus.tokens is not None:
+            raise JsonShapeError(f"corpora.{name}: overlap_with and tokens are for a corpus with overlap")
+        return
+    if corpus.overlap_with is None or corpus.tokens is None:
+        raise JsonShapeError(f"corpora.{name}: overlap needs overlap_with and tokens")
+    if corpus.articles is not None or corpus.first_tokens is not None:
+        raise JsonShapeError(f"corpora.{name}: a corpus with overlap has tokens, not articles or first_tokens")
+    _check_known(plan, "tasks", {corpus.overlap_with}, f"corpora.{name}.overlap_with")
+    for other_name, other in plan.corpora.items():
+        same = (other.files, other.tokens) == (corpus.files, corpus.tokens)
+        if other.overlap_with == corpus.overlap_with and not same:
+            raise JsonShapeError(
+                f"corpora.{name} and {other_name}: both overlap with one task, so give both the same files and tokens"
+            )
 
 
 def _check_known(plan: Plan, table: str, named: set[str], where: str) -> None:
@@ -224,7 +241,7 @@ def _check_values(plan: Plan) -> None:
             raise JsonShapeError(f"architectures.{name}.arch: no {shape.arch!r}; there is {', '.join(ARCHITECTURES)}")
         _check_positive(f"architectures.{name}", shape, "hidden_size", "heads", "layers")
     for name, corpus in plan.corpora.items():
-        _check_positive(f"corpora.{name}", corpus, "articles", "first_tokens")
+        _check_positive(f"corpora.{name}", corpus, "articles", "first_tokens", "tokens")
         if not corpus.files:
             raise JsonShapeError(f"corpora.{name}.files: empty; name files, globs or hub datasets")
     for name, task in plan.tasks.items():

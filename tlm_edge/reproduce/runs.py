@@ -19,8 +19,8 @@ MADE_TOKENIZER = f"{PREPARED}/tokenizer"
 class Run:
     """One thing to do, in a process of its own, once all that it ``needs`` is done.
 
-    ``prepare`` makes data, a tokenizer or the corpus named; ``pretrain`` makes an encoder; ``finetune`` a classifier,
-    from that encoder or, without a corpus, from scratch.
+    ``prepare`` makes data, a tokenizer, or corpora by their overlap with the task; ``pretrain`` makes an encoder;
+    ``finetune`` makes a classifier, from that encoder or, without a corpus, from scratch.
     """
 
     name: str
@@ -47,8 +47,8 @@ def plan_runs(plan: Plan) -> tuple[Run, ...]:
                     start = base
                     if corpus != SCRATCH:
                         made = base
-                        if plan.corpora[corpus].overlap:
-                            made = (add(Run(f"prepare-{corpus}", "prepare", base, corpus=corpus)).name,)
+                        if task := plan.corpora[corpus].overlap_with:
+                            made = (add(Run(f"prepare-overlap-{task}", "prepare", base, task=task)).name,)
                         start = (add(_pretrain(made, architecture, corpus, seed)).name,)
                     for task in experiment.tasks:
                         add(_finetune(start, architecture, corpus, task, seed))

@@ -1,0 +1,238 @@
+"""One run of a plan, done in this process by what ``tlm-edge pretrain`` and ``tlm-edge finetune`` call.
+
+``python -m tlm_edge.reproduce.execute FOLDER RUN`` is the process that the schedule starts for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tlm_edge.reproduce.folder import plan_of, running_file
+from tlm_edge.reproduce.jobs import Place, command, finetune_job, pretrain_job
+from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, write_outcome
+from tlm_edge.reproduce.prepare import prepare
+from tlm_edge.reproduce.runs import Run, plan_runs
+from tlm_edge.runtime.errors import UserError
+
+#: Seconds between two looks at whether the starter still lives, and between two notes of the time spent.
+_LOOK, _NOTE = 1.0, 5.0
+
+
+def execute(place: Place, run: Run, *, threads: int, keep: bool = False) -> None:
+    """Do ``run``, going on where an earlier attempt stopped, and write its outcome.
+
+    A classifier's checkpoint is deleted once its answers are written, unless ``keep``. Raises ``UserError`` for
+    input that doesn't fit, ``RunInterruptedError`` when stopped by a signal.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    # Relative paths in the plan mean the same to every process.
+    with _spending(running_file(place.folder, run.name)) as spent:
+        if run.kind == "prepare":
+            prepare(place, run)
+        elif run.kind == "pretrain":
+            _pretrain(place, run, spent)
+        else:
+            _finetune(place, run, spent, keep=keep)
+    running_file(place.folder, run.name).unlink(missing_ok=True)
+
+
+def _pretrain(place: Place, run: Run, spent: Callable[[], dict[str, float]]) -> None:
+    from tlm_edge.training.pretrain_job import run_pretrain
+
+    job = pretrain_job(place, run)
+    done = run_pretrain(job, resume=_begun(job.out))
+    write_outcome(
+        place.folder / OUTCOMES,
+        Outcome(
+            run=run.name,
+            kind="pretrain",
+            architecture=run.architecture,
+            corpus=run.corpus,
+            corpus_tokens=done["corpus_tokens"],
+            tokens_seen=done["result"]["tokens"],
+            task=None,
+            rows_per_label=None,
+            seed=run.seed,
+            command=command(place, run),
+            **spent(),
+            loss=done["result"]["validation_loss"],
+            labels=(),
+            expected="",
+            probabilities=None,
+            accuracy=None,
+            macro_f1=None,
+            machine=done["environment"],
+        ),
+    )
+
+
+def _finetune(place: Place, run: Run, spent: Callable[[], dict[str, float]], *, keep: bool) -> None:
+    import numpy as np
+
+    from tlm_edge.runtime.metrics import accuracy, macro_f1
+    from tlm_edge.training.finetune_job import run_finetune
+
+    job, task = finetune_job(place, run), run.task or ""
+    done = run_finetune(job, resume=_begun(job.out))
+    labels, expected, probabilities = _answers(place, run, job.out)
+    # As they are stored, so that whoever reads them finds these scores.
+    predicted = probabilities.astype(np.float16).argmax(axis=1)
+    encoder = _encoder_recipe(place, run)
+    write_outcome(
+        place.folder / OUTCOMES,
+        Outcome(
+            run=run.name,
+            kind="finetune",
+            architecture=run.architecture,
+            corpus=run.corpus,
+            corpus_tokens=encoder["corpus_tokens"],
+            tokens_seen=encoder["result"]["tokens"],
+            task=task,
+            rows_per_label=place.plan.tasks[task].rows_per_label,
+            seed=run.seed,
+            command=command(place, run),
+            **spent(),
+            loss=None,
+            labels=labels,
+            expected=f"{task}.expected.npy",
+            probabilities=f"{run.name}.npy",
+            accuracy=accuracy(expected, predicted),
+            macro_f1=macro_f1(expected, predicted),
+            machine=done["environment"],
+        ),
+        expected=expected,
+        probabilities=probabilities,
+    )
+    if not keep:
+        shutil.rmtree(job.out)
+
+
+def _answers(place: Place, run: Run, classifier: Path) -> tuple[tuple[str, ...], Any, Any]:
+    """The labels, the right ones' numbers (rows,) and the probabilities (rows, labels) of the task's test rows."""
+    import torch
+
+    from tlm_edge.data.tasks import load_examples
+    from tlm_edge.data.tokenizer import load_tokenizer
+    from tlm_edge.modeling.checkpoint import load_classifier
+    from tlm_edge.training.examples import encode_examples
+    from tlm_edge.training.finetune import example_probabilities
+
+    task = place.plan.tasks[run.task or ""]
+    model = load_classifier(classifier).to("cuda" if torch.cuda.is_available() else "cpu")
+    config = model.config
+    rows = load_examples(
+        place.source(task.test), config.labels, text_columns=task.text_columns, label_column=task.label_column
+    )
+    tokenizer = load_tokenizer(classifier)
+    encoded = encode_examples(tokenizer, rows.texts, rows.labels, config.max_position_embeddings)
+    return config.labels, rows.labels, example_probabilities(model, encoded, config.pad_token_id)
+
+
+def _encoder_recipe(place: Place, run: Run) -> dict[str, Any]:
+    """What ``training.json`` tells of the encoder that ``run`` starts from; nothing seen if from scratch."""
+    if run.corpus is None:
+        return {"corpus_tokens": 0, "result": {"tokens": 0}}
+    recipe: dict[str, Any] = json.loads((place.encoder(run) / "training.json").read_text(encoding="utf-8"))
+    return recipe
+
+
+def _begun(out: Path) -> bool:
+    from tlm_edge.training.run import work_folder
+
+    return out.exists() or work_folder(out).exists()
+
+
+@contextmanager
+def _spending(file: Path) -> Iterator[Callable[[], dict[str, float]]]:
+    """Yield what tells the processor and wall seconds spent so far, those of earlier attempts included.
+
+    They are noted in ``file`` every few seconds, so that not even a killed attempt is free.
+    """
+    from tlm_edge.files import write_json
+
+    before = _noted(file)
+    processor, wall = time.process_time(), time.monotonic()
+
+    def spent() -> dict[str, float]:
+        return {
+            "seconds": round(before["seconds"] + time.process_time() - processor, 1),
+            "wall_seconds": round(before["wall_seconds"] + time.monotonic() - wall, 1),
+        }
+
+    ended = threading.Event()
+
+    def note() -> None:
+        while not ended.wait(_NOTE):
+            write_json(file, spent())
+
+    write_json(file, spent())
+    noting = threading.Thread(target=note, daemon=True)
+    noting.start()
+    try:
+        yield spent
+    finally:
+        ended.set()
+        noting.join()
+        write_json(file, spent())
+
+
+def _noted(file: Path) -> dict[str, float]:
+    try:
+        content = json.loads(file.read_bytes())
+        return {name: float(content[name]) for name in ("seconds", "wall_seconds")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"seconds": 0.0, "wall_seconds": 0.0}
+
+
+def _stop_with(parent: int) -> None:
+    """Save the state and stop when the process that started this one is gone: the next one will start its own."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> int:
+    """Do the run that the command line names; exit as ``tlm-edge`` does."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("run")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--parent", type=int, help="the process to stop with")
+    options = parser.parse_args()
+    if options.parent is not None:
+        _stop_with(options.parent)
+    from tlm_edge.training.run import RunInterruptedError
+
+    plan = plan_of(options.folder)
+    run = next(run for run in plan_runs(plan) if run.name == options.run)
+    try:
+        execute(Place(plan, options.folder, options.data), run, threads=options.threads, keep=options.keep)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RunInterruptedError as stop:
+        return 128 + stop.signal_number
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

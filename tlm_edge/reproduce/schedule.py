@@ -1,0 +1,188 @@
+"""Who does which run when: all that can start is started, as many at once as there are workers for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Protocol
+
+from tlm_edge.reproduce.folder import log_file
+from tlm_edge.reproduce.jobs import Place
+from tlm_edge.reproduce.outcome import OUTCOMES, outcome_path, read_outcome
+from tlm_edge.reproduce.prepare import prepared
+from tlm_edge.reproduce.runs import Run
+
+#: Seconds between two looks at the workers.
+_LOOK = 0.5
+#: Seconds that stopped runs have to save their state.
+_PATIENCE = 60.0
+
+
+class Workers(Protocol):
+    """What does runs, several at once."""
+
+    def free(self) -> int:
+        """How many more runs can be started now."""
+
+    def start(self, run: Run) -> None:
+        """Start ``run``."""
+
+    def ended(self) -> list[tuple[str, str | None]]:
+        """The names of the runs that ended since the last time, each with why it failed, None if it did not."""
+
+    def stop(self) -> None:
+        """Stop all runs, their state saved."""
+
+
+@dataclass
+class State:
+    """Where a reproduction stands; every run's name is in one of these, what waits for another run in ``waiting``."""
+
+    runs: tuple[Run, ...]
+    done: set[str] = field(default_factory=set)
+    running: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> list[Run]:
+        """The runs not begun, in order, with those that wait in vain for one that failed."""
+        return [run for run in self.runs if run.name not in self.done | self.failed.keys() | self.running.keys()]
+
+    def ready(self) -> list[Run]:
+        """The runs that can begin now, in order."""
+        return [run for run in self.waiting if self.done.issuperset(run.needs)]
+
+
+def start_state(place: Place, runs: Sequence[Run]) -> State:
+    """What of ``runs`` is done: all that has an outcome, unless what it made is gone and others still need it.
+
+    Raises ``UserError`` for an outcome that can't be read.
+    """
+    state = State(tuple(runs))
+    for run in runs:
+        if run.kind == "prepare":
+            done = prepared(place, run).exists()
+        else:
+            path = outcome_path(place.folder / OUTCOMES, run.name)
+            done = path.is_file() and read_outcome(path).run == run.name
+        if done:
+            state.done.add(run.name)
+    for run in runs:
+        needed = any(run.name in other.needs for other in state.waiting)
+        if run.kind == "pretrain" and needed and not (place.out(run) / "training.json").is_file():
+            state.done.discard(run.name)
+    return state
+
+
+def carry_out(state: State, workers: Workers, show: Callable[[State], None]) -> bool:
+    """Do all that is left; False if a signal (Ctrl-C, SIGTERM) stopped it. A failed run holds up only who needs it."""
+    with _stopping() as asked:
+        while (state.running or state.ready()) and not asked():
+            for run in state.ready()[: workers.free()]:
+                workers.start(run)
+                state.running[run.name] = time.monotonic()
+            show(state)
+            time.sleep(_LOOK)
+            for name, fault in workers.ended():
+                del state.running[name]
+                if fault is None:
+                    state.done.add(name)
+                else:
+                    state.failed[name] = fault
+        show(state)
+        if asked():
+            workers.stop()
+            return False
+    return True
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether a signal asked to stop; a second Ctrl-C interrupts at once."""
+    received = False
+    previous: dict[int, Any] = {}
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
+        previous[number] = signal.signal(number, note)
+    try:
+        yield lambda: received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class LocalProcesses:
+    """A process a run, ``jobs`` at once, each with so many ``threads``; what they print goes into the folder's logs."""
+
+    def __init__(self, place: Place, *, jobs: int, threads: int, keep: bool) -> None:
+        self._place, self._jobs, self._threads, self._keep = place, jobs, threads, keep
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def free(self) -> int:
+        """How many more can be started."""
+        return self._jobs - len(self._processes)
+
+    def start(self, run: Run) -> None:
+        """Start the process of ``run``."""
+        self._processes[run.name] = start_process(self._place, run, threads=self._threads, keep=self._keep)
+
+    def ended(self) -> list[tuple[str, str | None]]:
+        """The runs that ended, and why they failed."""
+        ended = [(name, process.returncode) for name, process in self._processes.items() if process.poll() is not None]
+        for name, _ in ended:
+            del self._processes[name]
+        return [(name, None if status == 0 else why(self._place, name, status)) for name, status in ended]
+
+    def stop(self) -> None:
+        """Ask all to save their state and stop, and wait; who takes a minute is killed."""
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + _PATIENCE
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+
+def start_process(place: Place, run: Run, *, threads: int, keep: bool) -> subprocess.Popen[bytes]:
+    """A process that does ``run`` and stops with this one."""
+    log = log_file(place.folder, run.name)
+    log.parent.mkdir(exist_ok=True)
+    data = [] if place.data is None else ["--data", str(place.data)]
+    arguments = [str(place.folder), run.name, *data, "--threads", str(threads), *(["--keep"] if keep else [])]
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
+    with log.open("ab") as stream:
+        # In a session of its own, so that Ctrl-C reaches it once, from us.
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "tlm_edge.reproduce.execute", *arguments, "--parent", str(os.getpid())],
+            env=os.environ | limits,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+
+
+def why(place: Place, name: str, status: int) -> str:
+    """Why the process of a run failed: the last line that it printed."""
+    log = log_file(place.folder, name)
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    if status < 0:
+        return f"killed by signal {-status}"
+    last = lines[-1].strip().removeprefix("error: ") if lines else f"exit status {status}"
+    return last if status == 2 else f"{last} (see {log})"

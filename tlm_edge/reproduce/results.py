@@ -1,0 +1,193 @@
+"""What a reproduction has come to so far, read from its folder, or from what is kept of one that is gone.
+
+Kept are outcomes and every model's answers by the number of the label; the probabilities serve to form committees and
+are then dispensable, and texts were never part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations, groupby, islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tlm_edge.files import new_folder
+from tlm_edge.reproduce.folder import PLAN
+from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, read_expected, read_outcomes, read_probabilities
+from tlm_edge.reproduce.overlap import Overlap
+from tlm_edge.reproduce.plan import SCRATCH, Plan, read_plan
+from tlm_edge.reproduce.runs import plan_runs
+from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.from_json import JsonShapeError, from_json
+
+#: Beside the outcomes: the overlap of each corpus with each task, once it was measured.
+OVERLAPS = "overlap.json"
+_LINES, _ANSWERS = "outcomes.jsonl", "answers.npz"
+_EXPECTED = "expected/"
+#: Committees of one size that are formed of the same members.
+_MOST_COMMITTEES = 12
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The soft vote of classifiers that differ in their seeds alone, pre-training included; a mean of probabilities."""
+
+    name: str
+    architecture: str
+    corpus: str | None
+    task: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A plan with what is known of it. ``expected`` is by task, ``predicted`` by run or committee; both (rows,)."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    committees: tuple[Committee, ...]
+    expected: dict[str, NDArray[np.int64]]
+    predicted: dict[str, NDArray[np.int64]]
+    #: By corpus and task.
+    overlaps: dict[str, dict[str, Overlap]]
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """Names of the trainings that the plan asks for."""
+        return tuple(run.name for run in plan_runs(self.plan) if run.kind != "prepare")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of those without an outcome."""
+        done = {outcome.run for outcome in self.outcomes}
+        return tuple(name for name in self.planned if name not in done)
+
+    def classifiers(self, architecture: str, corpus: str | None, task: str) -> dict[int, Outcome]:
+        """The fine-tuned models of one condition by their seeds."""
+        wanted = (architecture, corpus, task)
+        found = (o for o in self.outcomes if o.kind != "pretrain" and (o.architecture, o.corpus, o.task) == wanted)
+        return {outcome.seed: outcome for outcome in found}
+
+    def right(self, name: str, task: str) -> NDArray[np.bool_]:
+        """Which test rows a run or committee has right, (rows,)."""
+        return np.asarray(self.predicted[name] == self.expected[task])
+
+
+def read_results(folder: Path) -> Results:
+    """The results in the folder of a reproduction, finished or not, or in one that ``distil`` wrote.
+
+    Outcomes of what the plan no longer names are passed over. Raises ``UserError`` for a folder that is neither, and
+    for what can't be read in it.
+    """
+    plan = read_plan(folder / PLAN)
+    overlaps = _read_overlaps(folder / OVERLAPS)
+    if (folder / _LINES).is_file():
+        outcomes = _of_plan(plan, _read_lines(folder / _LINES))
+        answers = _read_answers(folder / _ANSWERS)
+        expected = {name.removeprefix(_EXPECTED): rows for name, rows in answers.items() if name.startswith(_EXPECTED)}
+        committees = _committees(outcomes)
+        predicted = {name: answers[name] for name in [*_names(outcomes), *_names(committees)] if name in answers}
+        return Results(
+            plan, outcomes, tuple(c for c in committees if c.name in predicted), expected, predicted, overlaps
+        )
+    outcomes = _of_plan(plan, read_outcomes(folder / OUTCOMES))
+    classifiers = [outcome for outcome in outcomes if outcome.probabilities]
+    expected = {o.task or "": read_expected(folder / OUTCOMES, o) for o in classifiers}
+    probabilities = {o.run: read_probabilities(folder / OUTCOMES, o).astype(np.float32) for o in classifiers}
+    for outcome in classifiers:
+        if len(probabilities[outcome.run]) != len(expected[outcome.task or ""]):
+            raise UserError(
+                f"{folder / OUTCOMES / outcome.run}.npy: not as many rows as {outcome.expected}: delete both"
+            )
+    predicted = {name: rows.argmax(axis=1) for name, rows in probabilities.items()}
+    committees = _committees(outcomes)
+    by_condition = {(o.architecture, o.corpus, o.task, o.seed): o.run for o in classifiers}
+    for committee in committees:
+        members = [by_condition[committee.architecture, committee.corpus, committee.task, s] for s in committee.seeds]
+        predicted[committee.name] = np.mean([probabilities[name] for name in members], axis=0).argmax(axis=1)
+    return Results(plan, outcomes, committees, expected, predicted, overlaps)
+
+
+def distil(folder: Path, out: Path) -> Results:
+    """Write what is worth keeping of the reproduction in ``folder`` as the folder ``out``; an old one is replaced.
+
+    It has no probabilities and no texts, and gives the same findings. Raises ``UserError`` as ``read_results`` does.
+    """
+    results = read_results(folder)
+    largest = max((int(rows.max(initial=0)) for rows in results.expected.values()), default=0)
+    dtype = np.uint8 if largest < 256 else np.uint16
+    arrays = {f"{_EXPECTED}{task}": rows.astype(dtype) for task, rows in results.expected.items()}
+    arrays |= {name: rows.astype(dtype) for name, rows in results.predicted.items()}
+    with new_folder(out, force=True) as kept:
+        (kept / PLAN).write_bytes((folder / PLAN).read_bytes())
+        lines = [json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in results.outcomes]
+        (kept / _LINES).write_text("".join(lines), encoding="utf-8")
+        np.savez_compressed(kept / _ANSWERS, allow_pickle=False, **arrays)
+        write_overlaps(kept, results.overlaps)
+    return results
+
+
+def write_overlaps(folder: Path, overlaps: dict[str, dict[str, Overlap]]) -> None:
+    """Note the overlaps, by corpus and task, in the folder of a reproduction."""
+    content = {corpus: {task: asdict(one) for task, one in tasks.items()} for corpus, tasks in overlaps.items()}
+    (folder / OVERLAPS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _of_plan(plan: Plan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    names = {run.name for run in plan_runs(plan)}
+    return tuple(outcome for outcome in outcomes if outcome.run in names)
+
+
+def _names(things: Sequence[Outcome] | Sequence[Committee]) -> Iterator[str]:
+    yield from (thing.run if isinstance(thing, Outcome) else thing.name for thing in things)
+
+
+def _committees(outcomes: Sequence[Outcome]) -> tuple[Committee, ...]:
+    """Committees of two members and more, of all sizes that each condition has seeds for."""
+
+    def condition(outcome: Outcome) -> tuple[str, str, str]:
+        return outcome.architecture, outcome.corpus or "", outcome.task or ""
+
+    tuned = sorted((o for o in outcomes if o.kind == "finetune"), key=lambda o: (*condition(o), o.seed))
+    found = []
+    for (architecture, corpus, task), group in groupby(tuned, key=condition):
+        seeds = [outcome.seed for outcome in group]
+        for size in range(2, len(seeds) + 1):
+            for chosen in islice(combinations(seeds, size), _MOST_COMMITTEES):
+                name = f"committee-{task}-{architecture}-{corpus or SCRATCH}-seeds{'.'.join(map(str, chosen))}"
+                found.append(Committee(name, architecture, corpus or None, task, chosen))
+    return tuple(found)
+
+
+def _read_lines(path: Path) -> Iterator[Outcome]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            yield from_json(Outcome, json.loads(line))
+        except (JsonShapeError, ValueError) as error:
+            raise UserError(f"{path}, line {number}: not an outcome ({error}): restore the file") from error
+
+
+def _read_answers(path: Path) -> dict[str, NDArray[np.int64]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name].astype(np.int64) for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} can't be read ({error}): restore the file") from error
+
+
+def _read_overlaps(path: Path) -> dict[str, dict[str, Overlap]]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            corpus: {task: from_json(Overlap, overlap) for task, overlap in tasks.items()}
+            for corpus, tasks in content.items()
+        }
+    except (JsonShapeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not the overlaps of corpora and tasks ({error}): delete it") from error

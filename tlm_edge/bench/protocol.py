@@ -31,7 +31,7 @@ class Profile:
     rounds: int
     texts: int
     warm_up_seconds: float
-    emulated_texts: int = 50
+    emulated_texts: int = 32
 
     @property
     def block_inferences(self) -> int:
@@ -47,7 +47,7 @@ class Profile:
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("rapid", inferences=64, seconds=3.0, rounds=8, texts=16, warm_up_seconds=0.1, emulated_texts=50),
+        Profile("rapid", inferences=64, seconds=3.0, rounds=8, texts=16, warm_up_seconds=0.1, emulated_texts=32),
         Profile("quick", inferences=128, seconds=10.0, rounds=8, texts=32, warm_up_seconds=0.25, emulated_texts=200),
         Profile(
             "normal", inferences=1024, seconds=60.0, rounds=16, texts=128, warm_up_seconds=1.0, emulated_texts=2000

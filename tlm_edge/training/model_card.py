@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tlm_edge.cards import card, cell, table
 from tlm_edge.modeling.config import EncoderConfig
 from tlm_edge.modeling.members import read_member_config
 from tlm_edge.modeling.ngrams import NgramConfig
@@ -221,19 +221,6 @@ def _shortened(labels: Sequence[str]) -> str:
     return ", ".join(labels[:8]) + (", …" if len(labels) > 8 else "")
 
 
-def card(metadata: Mapping[str, Any], title: str, sections: Sequence[tuple[str, str]]) -> str:
-    """A card: YAML front matter (``metadata``: JSON values), the title, and (heading, Markdown) sections."""
-    front = "\n".join(_yaml(metadata))
-    body = "\n\n".join(f"## {heading}\n\n{text}" if heading else text for heading, text in sections)
-    return f"---\n{front}\n---\n\n# {title}\n\n{body}\n"
-
-
-def table(rows: Mapping[str, Any]) -> str:
-    """A Markdown table of two columns, name and value."""
-    lines = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
-    return "\n".join(["| | |", "|---|---|", *lines])
-
-
 def scores(metrics: ClassificationMetrics) -> str:
     """Markdown of the overall scores, the table by label, and the confusion matrix if it is small."""
     overall = table(
@@ -246,12 +233,12 @@ def scores(metrics: ClassificationMetrics) -> str:
         }
     )
     by_label = ["| label | precision | recall | F1 | rows |", "|---|---|---|---|---|"] + [
-        f"| {_cell(row.label)} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support:,} |"
+        f"| {cell(row.label)} | {row.precision:.3f} | {row.recall:.3f} | {row.f1:.3f} | {row.support:,} |"
         for row in metrics.by_label
     ]
     parts = [overall, "\n".join(by_label)]
     if len(metrics.by_label) <= _LARGEST_MATRIX:
-        names = [_cell(row.label) for row in metrics.by_label]
+        names = [cell(row.label) for row in metrics.by_label]
         matrix = [f"| true ↓ predicted → | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
         for name, counts in zip(names, metrics.confusion, strict=True):
             matrix.append(f"| {name} | {' | '.join(f'{count:,}' for count in counts)} |")
@@ -268,34 +255,3 @@ def evaluation_metadata(name: str, dataset: str, split: str, metrics: Classifica
     data = {"name": dataset, "type": dataset, "split": split}
     task = {"type": "text-classification"}
     return [{"name": name, "results": [{"task": task, "dataset": data, "metrics": figures}]}]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        value = f"{value:g}"
-    elif isinstance(value, (list, tuple)):
-        value = ", ".join(str(part) for part in value)
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _yaml(value: Mapping[str, Any], indent: str = "") -> list[str]:
-    lines = []
-    for key, content in value.items():
-        if isinstance(content, Mapping):
-            lines += [f"{indent}{key}:", *_yaml(content, indent + "  ")]
-        elif isinstance(content, list) and content and isinstance(content[0], Mapping):
-            lines.append(f"{indent}{key}:")
-            for entry in content:
-                first, *rest = _yaml(entry, indent + "  ")
-                lines += [f"{indent}- {first.strip()}", *rest]
-        elif isinstance(content, list):
-            lines += [f"{indent}{key}:", *(f"{indent}- {_scalar(entry)}" for entry in content)]
-        else:
-            lines.append(f"{indent}{key}: {_scalar(content)}")
-    return lines
-
-
-def _scalar(value: Any) -> str:
-    # Every JSON scalar is a YAML scalar; plain words stay unquoted, as people write them.
-    plain = isinstance(value, str) and value.replace("-", "").isalpha() and value.lower() not in {"yes", "no", "on"}
-    return str(value) if plain else json.dumps(value, ensure_ascii=False)

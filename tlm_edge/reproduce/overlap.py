@@ -57,8 +57,7 @@ def measure_overlap(corpus_texts: Iterable[str], task_texts: Iterable[str], toke
 
     Raises ``UserError`` if either has no tokens.
     """
-    loaded = load_tokenizer(tokenizer)
-    return _overlap(_count(corpus_texts, loaded), _count(_unmarked(task_texts), loaded))
+    return overlap_of_counts(count_tokens(corpus_texts, tokenizer), count_tokens(unmarked(task_texts), tokenizer))
 
 
 def write_overlap_corpora(
@@ -83,10 +82,10 @@ def write_overlap_corpora(
             f"two corpora of {tokens:,} tokens don't fit into the {len(passages.ids):,} tokens of "
             f"{', '.join(sources)}; ask for fewer, or add sources"
         )
-    task = _count(_unmarked(task_texts), loaded)
+    task = count_tokens(unmarked(task_texts), tokenizer)
     order = np.argsort(-passages.likeness(task), kind="stable")
     chosen = {HIGH: passages.first(order, tokens), LOW: passages.first(order[::-1], tokens)}
-    overlaps = {name: _overlap(passages.count(picked), task) for name, picked in chosen.items()}
+    overlaps = {name: overlap_of_counts(passages.count(picked), task) for name, picked in chosen.items()}
     with new_folder(out) as folder:
         with ExitStack() as stack:
             files = {name: stack.enter_context(_writer(folder / f"{name}.jsonl.gz")) for name in chosen}
@@ -137,7 +136,11 @@ class _Passages:
         return np.bincount(self.ids[np.repeat(picked, self.lengths)], minlength=self.vocabulary)
 
 
-def _overlap(corpus: NDArray[np.int64], task: NDArray[np.int64]) -> Overlap:
+def overlap_of_counts(corpus: NDArray[np.int64], task: NDArray[np.int64]) -> Overlap:
+    """The overlap of a corpus and a task from how often each has every token of the vocabulary, (vocabulary,).
+
+    Raises ``UserError`` if either has no tokens.
+    """
     if not corpus.sum() or not task.sum():
         raise UserError(f"the {'task' if corpus.sum() else 'corpus'} has no tokens: check its texts and the tokenizer")
     distinct = task > 0
@@ -151,9 +154,11 @@ def _overlap(corpus: NDArray[np.int64], task: NDArray[np.int64]) -> Overlap:
     )
 
 
-def _count(texts: Iterable[str], tokenizer: Tokenizer) -> NDArray[np.int64]:
-    counts = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
-    for ids in _encoded(texts, tokenizer):
+def count_tokens(texts: Iterable[str], tokenizer: str | Path) -> NDArray[np.int64]:
+    """How often the texts have each token of the vocabulary, (vocabulary,)."""
+    loaded = load_tokenizer(tokenizer)
+    counts = np.zeros(loaded.get_vocab_size(), dtype=np.int64)
+    for ids in _encoded(texts, loaded):
         counts += np.bincount(np.array(ids, dtype=np.int64), minlength=len(counts))
     return counts
 
@@ -180,7 +185,8 @@ def _cut(texts: Iterable[str]) -> Iterator[str]:
                 yield text[words[first] : end].rstrip()
 
 
-def _unmarked(texts: Iterable[str]) -> Iterator[str]:
+def unmarked(texts: Iterable[str]) -> Iterator[str]:
+    """Texts without FewRel's markers."""
     return (_MARKERS.sub(" ", text) for text in texts)
 
 

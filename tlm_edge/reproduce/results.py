@@ -85,7 +85,7 @@ def read_results(folder: Path) -> Results:
     for what can't be read in it.
     """
     plan = read_plan(folder / PLAN)
-    overlaps = _read_overlaps(folder / OVERLAPS)
+    overlaps = read_overlaps(folder)
     if (folder / _LINES).is_file():
         outcomes = _of_plan(plan, _read_lines(folder / _LINES))
         answers = _read_answers(folder / _ANSWERS)
@@ -180,7 +180,9 @@ def _read_answers(path: Path) -> dict[str, NDArray[np.int64]]:
         raise UserError(f"{path} can't be read ({error}): restore the file") from error
 
 
-def _read_overlaps(path: Path) -> dict[str, dict[str, Overlap]]:
+def read_overlaps(folder: Path) -> dict[str, dict[str, Overlap]]:
+    """The overlaps, by corpus and task, as noted in the folder; none if there are none. Raises ``UserError``."""
+    path = folder / OVERLAPS
     if not path.is_file():
         return {}
     try:

@@ -23,7 +23,7 @@ from tlm_edge.reproduce.statistics import (
 )
 
 Decision = Literal["for", "against", "open", "not run"]
-Verdict = Literal["reproduced", "partly", "not at this scale", "not run"]
+Verdict = Literal["reproduced", "partly", "not at this scale", "open", "not run"]
 
 #: A committee matches a deep model if it is shown to be no more than this behind: about what the sampling of AG News'
 #: test set alone makes of a single accuracy there (half a point at 95 % confidence).
@@ -37,8 +37,9 @@ RULES = (
     "an interval. For the committee the interval must lie above −0.5 points to speak for it, below −0.5 points to "
     "speak against it.",
     "A finding is *reproduced* if more than half of its planned comparisons speak for it and none against it, *partly* "
-    "if any speaks for it, *not at this scale* if none does, and *not run* if there is none yet. Comparisons that the "
-    "plan names and that haven't run count as not speaking for it.",
+    "if any speaks for it, *not at this scale* if none does. Comparisons that the plan names and that haven't run, or "
+    "not with all seeds, count as they stand, and the verdict says *so far*; while none speaks for it yet it is "
+    "*open*, and *not run* before there is any.",
     "In the third finding only those tasks vote with which the two corpora differ in overlap by at least 0.05; the "
     "others are controls, in which no difference is expected.",
 )
@@ -119,7 +120,9 @@ def judge(comparisons: Sequence[Comparison]) -> tuple[Verdict, str]:
         return "not run", because
     if count["for"] > len(voting) / 2 and not count["against"]:
         return "reproduced", because
-    return ("partly" if count["for"] else "not at this scale"), because
+    if count["for"]:
+        return "partly", because
+    return ("not at this scale" if all(one.whole for one in voting) else "open"), because
 
 
 def decide(difference: Difference, margin: float = 0.0) -> Decision:

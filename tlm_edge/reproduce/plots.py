@@ -85,14 +85,17 @@ def _differences(axes: Axes, compared: Sequence[Comparison], finding: Finding) -
 
 
 def _gain_by_size(axes: Axes, results: Results) -> None:
-    design = Design.of(results.plan)
+    design, ticks = Design.of(results.plan), set[float]()
     for number, (architecture, task) in enumerate(_pairs(design)):
         points = []
         for corpus in design.sizes(architecture, task):
             gains, tokens = _gains(results, architecture, corpus, task)
             points += [(tokens / 1e6, gains)] if gains else []
         _line(axes, points, number, f"{task}, {architecture}")
+        ticks |= {x for x, _ in points}
     axes.set_xscale("log")
+    axes.set_xticks(sorted(ticks), [f"{x:.2g}" for x in sorted(ticks)])
+    axes.minorticks_off()
     axes.set(xlabel="tokens of the corpus, millions", ylabel="gain over from scratch, points")
     _legend(axes)
 

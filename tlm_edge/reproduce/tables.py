@@ -16,7 +16,8 @@ NOTHING = "–"
 
 def verdict(finding: Finding) -> str:
     """The verdict, with what it rests on so far."""
-    return finding.verdict if finding.whole or finding.verdict == "not run" else f"{finding.verdict}, so far"
+    settled = finding.whole or finding.verdict in ("open", "not run")
+    return finding.verdict if settled else f"{finding.verdict}, so far"
 
 
 def progress(results: Results) -> str:

@@ -14,7 +14,7 @@ from tlm_edge.reproduce.conditions import Design
 from tlm_edge.reproduce.distil import measure_overlaps
 from tlm_edge.reproduce.findings import RULES, Finding, Findings, find
 from tlm_edge.reproduce.jobs import Place
-from tlm_edge.reproduce.plan import Plan
+from tlm_edge.reproduce.plan import Corpus, Plan
 from tlm_edge.reproduce.plots import draw_few_labels, draw_finding, save_small_png
 from tlm_edge.reproduce.results import Results, read_results
 
@@ -111,7 +111,7 @@ def _page(finding: Finding, findings: Findings, results: Results, drawn: bool) -
         yield f"![differences with their intervals]({finding.number}-{finding.name}.png)"
     if finding.comparisons:
         yield tables.comparisons(finding)
-    yield f"{READING} The p-values are corrected for {findings.family} comparisons."
+    yield f"{READING} {findings.family} comparisons have a p-value."
     if finding.name == "committee":
         sizes = member_sizes(results)
         if sizes:
@@ -187,7 +187,7 @@ def differences(results: Results) -> Iterator[list[str]]:
     vocabulary = plan.tokenizer or f"at most {plan.vocab_size:,} word pieces, learned from the corpora"
     yield ["models", "BERT-6 and variants of BERT-1, hidden size 512–1536", ", ".join(design.architectures)]
     yield ["vocabulary", "bert-base-uncased, 30,522 word pieces", vocabulary]
-    sizes = [name for name, corpus in plan.corpora.items() if corpus.overlap is None]
+    sizes = [f"{name} ({_extent(corpus)})" for name, corpus in plan.corpora.items() if corpus.overlap is None]
     yield ["corpora", "20, 40 and 90 thousand articles of 20231101.en, 128 tokens each", ", ".join(sizes)]
     if recipe:
         tokens = sorted({one.max_tokens for one in recipe})
@@ -202,6 +202,11 @@ def differences(results: Results) -> Iterator[list[str]]:
         here = f"at most {rows or 'all'} rows a label, {epochs} epochs; {tested} test rows in all"
         yield [task, PAPER_TASKS.get(task, "–"), here]
     yield ["repetitions", "not told", f"{len({seed for c in design.conditions for seed in design.seeds(c)})} seeds"]
+
+
+def _extent(corpus: Corpus) -> str:
+    documents = "all documents" if corpus.articles is None else f"{corpus.articles:,} articles"
+    return documents if corpus.first_tokens is None else f"{documents}, {corpus.first_tokens} tokens each"
 
 
 #: Rows a label that the paper trains and tests on.

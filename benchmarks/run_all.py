@@ -35,6 +35,7 @@ COMMANDS = (
     "throughput.py",
     "cascade.py",
     "rivals.py",
+    "runtimes.py",
     "deep_against_committee.py",
     "against_plain_exports.py",
     "targets.py",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "performance.md"
@@ -27,7 +25,17 @@ INTRODUCTION = (
 def page() -> str:
     """The whole page."""
     lines = ["# Performance\n", _prose(INTRODUCTION)]
-    for section in (_rewrite, _committees, _cascade, _rivals, _plain, _throughput, _pretraining, _installation):
+    for section in (
+        _rewrite,
+        _committees,
+        _runtimes,
+        _cascade,
+        _rivals,
+        _plain,
+        _throughput,
+        _pretraining,
+        _installation,
+    ):
         lines += ["\n".join(section()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -72,11 +80,6 @@ def _committees() -> Iterator[str]:
         yield f"{'Texts of 128 tokens' if kind == KINDS[0] else 'AG News texts at their own length'}:\n"
         yield from _table([kind, *RUNTIMES.values()], rows)
         yield ""
-    yield _prose(
-        "ExecuTorch against LiteRT, the same model in the same precision: "
-        + "; ".join(f"{kind}, {_behind(result, kind, models[1:])}" for kind in KINDS)
-        + ". LiteRT computes a text of its own length at the next length of a signature."
-    )
     yield "How many times the deep model takes:\n"
     pairs = [
         ("bert-6 fp32", "committee of 4 fp32"),
@@ -93,15 +96,26 @@ def _committees() -> Iterator[str]:
     yield from _table(["", "texts", *RUNTIMES.values()], rows)
 
 
-def _behind(result: dict[str, Any], kind: str, models: Sequence[str]) -> str:
-    """By how much ExecuTorch is behind LiteRT over ``models``: the least and the most of the rounds' medians."""
-    rounds = {name: np.array(times) for name, times in result["medians_us"][kind].items()}
-    times = {
-        name: float(np.median(rounds[f"executorch: {name}"] / rounds[f"tflite: {name}"]))
-        for name in (f"{model} {precision}" for model in models for precision in ("fp32", "int8"))
-    }
-    most = max(times, key=lambda name: times[name])
-    return f"{min(times.values()):.2f} to {times[most]:.2f} times its time (the most: {most})"
+def _runtimes() -> Iterator[str]:
+    result = _read("runtimes")
+    yield "## The same model in three runtimes\n"
+    yield _prose(
+        "How many times LiteRT's time the others take, alternating in one process with blocks of a few texts: the "
+        "median of the blocks' ratios, with the range of the middle four fifths. LiteRT computes a text of its own "
+        "length at the next length of a signature, the others at just that."
+    )
+    yield from _origin(result)
+    columns = [(kind, target) for kind in KINDS for target in RUNTIMES if target != "tflite"]
+    measured = result["results"]
+    rows = [
+        [name, *(_ratio(measured[kind][name]["ratios"][target]) for kind, target in columns)]
+        for name in measured[KINDS[0]]
+    ]
+    yield from _table(["", *(f"{RUNTIMES[target]}, {kind}" for kind, target in columns)], rows)
+
+
+def _ratio(told: dict[str, float]) -> str:
+    return f"**{told['median']:.2f}** ({told['low']:.2f}–{told['high']:.2f})"
 
 
 def _cascade() -> Iterator[str]:

@@ -49,6 +49,9 @@ class TextEncoder:
 
 def pad(token_ids: Sequence[Sequence[int]], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
     """``input_ids`` and ``attention_mask``, int64 (texts, longest), padded on the right; the mask is 1 on tokens."""
+    if len(token_ids) == 1:
+        input_ids = np.array(token_ids, dtype=np.int64)
+        return input_ids, np.ones_like(input_ids)
     lengths = np.array([len(ids) for ids in token_ids], dtype=np.int64)
     attention_mask = (np.arange(lengths.max())[None, :] < lengths[:, None]).astype(np.int64)
     input_ids = np.full(attention_mask.shape, pad_token_id, dtype=np.int64)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.reproduce.small import probabilities
+from tests.tiny_models import labelled_texts
+from tlm_edge.reproduce.results import distil, read_results
+from tlm_edge.runtime.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def results(reproduction):
+    return read_results(reproduction)
+
+
+def test_a_committee_is_the_mean_of_its_members(results, tiny_folder) -> None:
+    (committee,) = [c for c in results.committees if c.corpus == "texts"]
+    assert (committee.architecture, committee.task, committee.seeds) == ("bert-1", "agnews", (0, 1))
+    votes = sum(probabilities(tiny_folder / f"tiny-committee-{seed}").astype(np.float16) for seed in (0, 1))
+    assert np.array_equal(results.predicted[committee.name], votes.argmax(axis=1))
+    right = results.right(committee.name, "agnews")
+    assert right.mean() == pytest.approx((votes.argmax(axis=1) == labelled_texts()[1]).mean())
+
+
+def test_what_is_missing_is_known(results) -> None:
+    assert len(results.outcomes) == 5
+    assert len(results.planned) == 12
+    assert "pretrain-bert-3-texts-seed0" in results.missing
+    assert "finetune-agnews-bert-1-few-seed0" in results.missing
+    assert "finetune-agnews-bert-1-texts-seed1" not in results.missing
+    assert list(results.classifiers("bert-1", None, "agnews")) == [0, 1]
+
+
+def test_what_is_kept_gives_the_same_results_without_probabilities(results, reproduction, tmp_path) -> None:
+    distil(reproduction, tmp_path / "kept")
+    kept = read_results(tmp_path / "kept")
+    assert (kept.outcomes, kept.committees, kept.plan) == (results.outcomes, results.committees, results.plan)
+    assert kept.predicted.keys() == results.predicted.keys()
+    assert all(np.array_equal(kept.predicted[name], rows) for name, rows in results.predicted.items())
+    assert np.array_equal(kept.expected["agnews"], results.expected["agnews"])
+    files = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert files == ["answers.npz", "outcomes.jsonl", "overlap.json", "plan.toml"]
+    text = labelled_texts()[0][0]
+    assert not any(text.encode() in path.read_bytes() for path in (tmp_path / "kept").iterdir())
+
+
+def test_answers_to_other_rows_are_refused(reproduction, tmp_path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(reproduction, folder)
+    short = folder / "outcomes" / "finetune-agnews-bert-1-texts-seed0.npy"
+    np.save(short, np.load(short)[:-1])
+    with pytest.raises(UserError, match="not as many rows"):
+        read_results(folder)
+    distil(reproduction, tmp_path / "kept")
+    (tmp_path / "kept" / "answers.npz").write_bytes(b"PK\x05\x06")
+    with pytest.raises(UserError, match="restore the file"):
+        read_results(tmp_path / "kept")

@@ -1,16 +1,9 @@
-"""One run of a plan, done in this process by what ``tlm-edge pretrain`` and ``tlm-edge finetune`` call.
-
-``python -m tlm_edge.reproduce.execute FOLDER RUN`` is the process that the schedule starts for it.
-"""
+"""One run of a plan, done in this process by what ``tlm-edge pretrain`` and ``tlm-edge finetune`` call."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shutil
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,15 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tlm_edge.reproduce.folder import plan_of, running_file
+from tlm_edge.reproduce.folder import running_file
 from tlm_edge.reproduce.jobs import Place, command, finetune_job, pretrain_job
 from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, write_outcome
 from tlm_edge.reproduce.prepare import prepare
-from tlm_edge.reproduce.runs import Run, plan_runs
-from tlm_edge.runtime.errors import UserError
+from tlm_edge.reproduce.runs import Run
 
-#: Seconds between two looks at whether the starter still lives, and between two notes of the time spent.
-_LOOK, _NOTE = 1.0, 5.0
+#: Seconds between two notes of the time spent.
+_NOTE = 5.0
 
 
 def execute(place: Place, run: Run, *, threads: int, keep: bool = False) -> None:
@@ -38,7 +30,6 @@ def execute(place: Place, run: Run, *, threads: int, keep: bool = False) -> None
     import torch
 
     torch.set_num_threads(threads)
-    # Relative paths in the plan mean the same to every process.
     with _spending(running_file(place.folder, run.name)) as spent:
         if run.kind == "prepare":
             prepare(place, run)
@@ -195,44 +186,3 @@ def _noted(file: Path) -> dict[str, float]:
         return {name: float(content[name]) for name in ("seconds", "wall_seconds")}
     except (OSError, ValueError, KeyError, TypeError):
         return {"seconds": 0.0, "wall_seconds": 0.0}
-
-
-def _stop_with(parent: int) -> None:
-    """Save the state and stop when the process that started this one is gone: the next one will start its own."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_LOOK)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def main() -> int:
-    """Do the run that the command line names; exit as ``tlm-edge`` does."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("run")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--parent", type=int, help="the process to stop with")
-    options = parser.parse_args()
-    if options.parent is not None:
-        _stop_with(options.parent)
-    from tlm_edge.training.run import RunInterruptedError
-
-    plan = plan_of(options.folder)
-    run = next(run for run in plan_runs(plan) if run.name == options.run)
-    try:
-        execute(Place(plan, options.folder, options.data), run, threads=options.threads, keep=options.keep)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunInterruptedError as stop:
-        return 128 + stop.signal_number
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tlm_edge.files import new_file
-from tlm_edge.reproduce.plan import Plan, parse_plan, read_plan
+from tlm_edge.reproduce.plan import Plan, parse_plan, read_plan, read_tables
 from tlm_edge.runtime.errors import UserError
 
 PLAN = "plan.toml"
@@ -42,15 +41,9 @@ def log_file(folder: Path, run: str) -> Path:
 def open_folder(folder: Path, plan_file: Path) -> Iterator[Plan]:
     """Make ``folder`` follow the plan in ``plan_file``, alone among processes, and yield the plan.
 
-    A folder that followed an earlier form of the plan goes on with the new one if nothing has changed that finished
-    runs depend on. Raises ``UserError`` if that has changed, which is named, if another process works in the folder,
-    if it holds something else, or if it can't be written.
+    Raises ``UserError`` as ``plan_for`` does, if another process works in the folder, or if it can't be written.
     """
-    text = _read(plan_file)
-    tables = tomllib.loads(text)
-    plan = parse_plan(tables, plan_file)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PLAN).is_file():
-        raise UserError(f"{folder} holds something else than a reproduction: choose another --out")
+    plan = plan_for(folder, plan_file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / _LOCK).open("w")
@@ -61,22 +54,24 @@ def open_folder(folder: Path, plan_file: Path) -> Iterator[Plan]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"another tlm-edge reproduce is working in {folder}: wait for it, or stop it") from None
-        if (folder / PLAN).is_file():
-            _check_same(folder, tomllib.loads(_read(folder / PLAN)), tables)
         with new_file(folder / PLAN) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(plan_file.read_bytes())
         yield plan
 
 
-def _read(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read: {error}") from error
-    return text
+def plan_for(folder: Path, plan_file: Path) -> Plan:
+    """The plan in ``plan_file``, if ``folder`` may follow it: an earlier form may have lacked what is new in it.
+
+    Raises ``UserError`` if the plan isn't one, if something has changed that finished runs depend on, which is named,
+    or if the folder holds something else.
+    """
+    tables = read_tables(plan_file)
+    plan = parse_plan(tables, plan_file)
+    if (folder / PLAN).is_file():
+        _check_same(folder, read_tables(folder / PLAN), tables)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something else than a reproduction: choose another --out")
+    return plan
 
 
 def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +10,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
-from tlm_edge.reproduce.folder import log_file
 from tlm_edge.reproduce.jobs import Place
 from tlm_edge.reproduce.outcome import OUTCOMES, outcome_path, read_outcome
 from tlm_edge.reproduce.prepare import prepared
@@ -21,8 +17,6 @@ from tlm_edge.reproduce.runs import Run
 
 #: Seconds between two looks at the workers.
 _LOOK = 0.5
-#: Seconds that stopped runs have to save their state.
-_PATIENCE = 60.0
 
 
 class Workers(Protocol):
@@ -121,68 +115,3 @@ def _stopping() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-class LocalProcesses:
-    """A process a run, ``jobs`` at once, each with so many ``threads``; what they print goes into the folder's logs."""
-
-    def __init__(self, place: Place, *, jobs: int, threads: int, keep: bool) -> None:
-        self._place, self._jobs, self._threads, self._keep = place, jobs, threads, keep
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def free(self) -> int:
-        """How many more can be started."""
-        return self._jobs - len(self._processes)
-
-    def start(self, run: Run) -> None:
-        """Start the process of ``run``."""
-        self._processes[run.name] = start_process(self._place, run, threads=self._threads, keep=self._keep)
-
-    def ended(self) -> list[tuple[str, str | None]]:
-        """The runs that ended, and why they failed."""
-        ended = [(name, process.returncode) for name, process in self._processes.items() if process.poll() is not None]
-        for name, _ in ended:
-            del self._processes[name]
-        return [(name, None if status == 0 else why(self._place, name, status)) for name, status in ended]
-
-    def stop(self) -> None:
-        """Ask all to save their state and stop, and wait; who takes a minute is killed."""
-        for process in self._processes.values():
-            process.terminate()
-        deadline = time.monotonic() + _PATIENCE
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.kill()
-                process.wait()
-        self._processes.clear()
-
-
-def start_process(place: Place, run: Run, *, threads: int, keep: bool) -> subprocess.Popen[bytes]:
-    """A process that does ``run`` and stops with this one."""
-    log = log_file(place.folder, run.name)
-    log.parent.mkdir(exist_ok=True)
-    data = [] if place.data is None else ["--data", str(place.data)]
-    arguments = [str(place.folder), run.name, *data, "--threads", str(threads), *(["--keep"] if keep else [])]
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
-    with log.open("ab") as stream:
-        # In a session of its own, so that Ctrl-C reaches it once, from us.
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "tlm_edge.reproduce.execute", *arguments, "--parent", str(os.getpid())],
-            env=os.environ | limits,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-
-
-def why(place: Place, name: str, status: int) -> str:
-    """Why the process of a run failed: the last line that it printed."""
-    log = log_file(place.folder, name)
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    if status < 0:
-        return f"killed by signal {-status}"
-    last = lines[-1].strip().removeprefix("error: ") if lines else f"exit status {status}"
-    return last if status == 2 else f"{last} (see {log})"

@@ -26,7 +26,7 @@ def draw_finding(finding: Finding, results: Results) -> Figure | None:
     compared = [one for one in finding.comparisons if one.difference is not None]
     if not compared:
         return None
-    curve = _CURVES.get(finding.name)
+    curve = _CURVES[finding.name] if finding.name != "overlap" or results.overlaps else None
     figure, (left, *right) = _panels(2 if curve else 1, (9.6, 1.6 + max(2.2, 0.42 * len(compared))))
     _differences(left, compared, finding)
     if curve is not None:
@@ -52,7 +52,8 @@ def draw_few_labels(found: Sequence[FewLabels], results: Results) -> Figure | No
         axes.set_xticks([one.rows_per_label or 2 * largest for one in each])
         axes.set_xticklabels([str(one.rows_per_label or "all") for one in each])
         axes.minorticks_off()
-        axes.set(xlabel="training rows a label", title=task)
+        axes.set(xlabel="training rows a label")
+        axes.set_title(task, fontsize=10)
     panels[0].set_ylabel("accuracy, %")
     panels[0].legend(frameon=False, fontsize=8)
     return figure
@@ -78,10 +79,18 @@ def _differences(axes: Axes, compared: Sequence[Comparison], finding: Finding) -
     axes.axvline(0, color=PRINT.muted, linewidth=0.9)
     if finding.name == "committee":
         axes.axvline(-100 * MARGIN, color=PRINT.muted, linewidth=0.9, linestyle=(0, (3, 3)))
-    names = [f"{one.task}\n{one.first} − {one.second}" for one in compared]
+    names = [f"{one.task}\n{_shortened(one)}" for one in compared]
     axes.set_yticks(range(len(compared), 0, -1), names, fontsize=7.5)
     axes.set_ylim(0.4, len(compared) + 0.7)
     axes.set(xlabel="difference in accuracy, points (95 % interval)")
+
+
+def _shortened(one: Comparison) -> str:
+    """Both sides without repeating the architecture: ``bert-1: 48k − from scratch``."""
+    first, second = one.first.split(", "), one.second.split(", ")
+    if len(first) == 2 and first[0] == second[0]:
+        return f"{first[0]}: {first[1]} − {second[1]}"
+    return f"{one.first} − {one.second}"
 
 
 def _gain_by_size(axes: Axes, results: Results) -> None:
@@ -162,6 +171,7 @@ def _accuracies(axes: Axes, results: Results) -> None:
         y = [value for _, values in points for value in values]
         axes.plot(x, y, _MARKERS[number % len(_MARKERS)], color=colour, markersize=6, alpha=0.8, label=way)
     axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_xlim(-0.5, len(tasks) - 0.5)
     axes.set(ylabel="accuracy, %, a mark a seed")
     _legend(axes)
 

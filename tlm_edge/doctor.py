@@ -38,6 +38,7 @@ _DISTRIBUTIONS = {
     "huggingface_hub": "huggingface-hub",
     "transformers": "transformers",
     "sentencepiece": "sentencepiece",
+    "ray": "ray",
 }
 
 
@@ -87,6 +88,7 @@ _PURPOSES = {
     "report": "reports: tables, plots, pages",
     "hub": "datasets and models by their Hugging Face name",
     "transformers": "classifiers and tokenizers that only transformers reads",
+    "cluster": "training on the machines of a Ray cluster",
 }
 
 #: name, programs of which the first found counts, how it tells its version, purpose, what to install.

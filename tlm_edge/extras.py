@@ -17,6 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "report": ("jinja2", "matplotlib"),
     "hub": ("datasets", "huggingface_hub"),
     "transformers": ("torch", "safetensors", "transformers", "sentencepiece"),
+    "cluster": ("torch", "ray"),
 }
 
 

@@ -29,6 +29,14 @@ def reproduce(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Runs at once, each in its own process.")] = 1,
     threads: Annotated[int, typer.Option("--threads", min=1, metavar="N", help="Threads of each run.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Run on this Ray cluster, as much as it has room for; its machines share DIR.",
+        ),
+    ] = None,
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="PATTERN", help="Only runs named like '*-agnews-*', and what those need."),
@@ -56,7 +64,7 @@ def reproduce(
     from tlm_edge.reproduce.reproduce import Request, opened, planned
 
     folder = out or Path(f"tlm-edge-out/reproduce-{Path(plan).stem}")
-    request = Request(plan, folder, data, only, jobs, threads, keep)
+    request = Request(plan, folder, data, only, jobs, threads, keep, ray)
     console = Console()
     if dry_run:
         _print_plan(console, planned(request), request, price)

@@ -24,8 +24,8 @@ class Request:
     """What a user asks for: the plan by its scale's name or file, and how it is to be carried out.
 
     ``data`` is the folder that the plan's files lie in. ``pattern`` leaves only the runs whose names it matches, and
-    what they need. ``jobs`` runs go on at once, with so many ``threads`` each. ``keep`` keeps the classifiers'
-    checkpoints.
+    what they need. ``jobs`` runs go on at once, with so many ``threads`` each; with ``ray``, the address of a cluster,
+    as many as that has room for. ``keep`` keeps the classifiers' checkpoints.
     """
 
     plan: str
@@ -35,6 +35,7 @@ class Request:
     jobs: int = 1
     threads: int = 1
     keep: bool = False
+    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,16 @@ def planned(request: Request) -> Reproduction:
 
 def carry_on(reproduction: Reproduction, request: Request, show: Callable[[State], None]) -> bool:
     """Do what is left; False if a signal stopped it."""
-    workers: Workers = LocalProcesses(reproduction.place, jobs=request.jobs, threads=request.threads, keep=request.keep)
+    workers = _workers(reproduction.place, request)
     return carry_out(reproduction.state, workers, show)
+
+
+def _workers(place: Place, request: Request) -> Workers:
+    if request.ray is None:
+        return LocalProcesses(place, jobs=request.jobs, threads=request.threads, keep=request.keep)
+    from tlm_edge.reproduce.on_ray import RayTasks
+
+    return RayTasks(place, request.ray, threads=request.threads, keep=request.keep)
 
 
 def known_rates(reproduction: Reproduction, request: Request) -> Rates:

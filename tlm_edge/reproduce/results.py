@@ -87,14 +87,7 @@ def read_results(folder: Path) -> Results:
     plan = read_plan(folder / PLAN)
     overlaps = read_overlaps(folder)
     if (folder / _LINES).is_file():
-        outcomes = _of_plan(plan, _read_lines(folder / _LINES))
-        answers = _read_answers(folder / _ANSWERS)
-        expected = {name.removeprefix(_EXPECTED): rows for name, rows in answers.items() if name.startswith(_EXPECTED)}
-        committees = _committees(outcomes)
-        predicted = {name: answers[name] for name in [*_names(outcomes), *_names(committees)] if name in answers}
-        return Results(
-            plan, outcomes, tuple(c for c in committees if c.name in predicted), expected, predicted, overlaps
-        )
+        return _read_kept(folder, plan, overlaps)
     outcomes = _of_plan(plan, read_outcomes(folder / OUTCOMES))
     classifiers = [outcome for outcome in outcomes if outcome.probabilities]
     expected = {o.task or "": read_expected(folder / OUTCOMES, o) for o in classifiers}
@@ -110,6 +103,19 @@ def read_results(folder: Path) -> Results:
     for committee in committees:
         members = [by_condition[committee.architecture, committee.corpus, committee.task, s] for s in committee.seeds]
         predicted[committee.name] = np.mean([probabilities[name] for name in members], axis=0).argmax(axis=1)
+    return Results(plan, outcomes, committees, expected, predicted, overlaps)
+
+
+def _read_kept(folder: Path, plan: Plan, overlaps: dict[str, dict[str, Overlap]]) -> Results:
+    outcomes = _of_plan(plan, _read_lines(folder / _LINES))
+    answers = _read_answers(folder / _ANSWERS)
+    committees = _committees(outcomes)
+    tuned = [outcome for outcome in outcomes if outcome.probabilities]
+    needed = [f"{_EXPECTED}{outcome.task}" for outcome in tuned] + [*_names(tuned), *_names(committees)]
+    if lacking := [name for name in needed if name not in answers]:
+        raise UserError(f"{folder / _ANSWERS}: no {lacking[0]} in it: restore the file")
+    expected = {name.removeprefix(_EXPECTED): answers[name] for name in needed if name.startswith(_EXPECTED)}
+    predicted = {name: answers[name] for name in needed if not name.startswith(_EXPECTED)}
     return Results(plan, outcomes, committees, expected, predicted, overlaps)
 
 

@@ -58,6 +58,7 @@ docs: setup ## Renew the generated pages of docs/: from the commands' own help a
 	$(BIN)/python docs/write_cli.py
 	$(BIN)/python docs/write_emulation.py
 	$(BIN)/python docs/write_performance.py
+	$(BIN)/python docs/write_science.py
 	$(BIN)/python docs/write_targets.py
 
 benchmarks: setup ## Measure everything in benchmarks/ again, or go on with it (hours; needs the data sets of benchmarks/README.md)

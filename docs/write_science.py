@@ -40,10 +40,9 @@ ABSTRACT = (
     "fiftieth of its training tokens: that a claim is not seen here does not refute it."
 )
 QUESTION = (
-    f"The paper is {CITATION}. It states the four claims from single figures without intervals as far as its abstract "
-    "and published code tell; its tables could not be had, and no accuracy of theirs is quoted here. We ask of each "
-    "claim whether its direction is seen, whether the difference is larger than what another seed or other test rows "
-    "would make of it, and on how many tasks."
+    f"The paper is {CITATION}. Its abstract states the four claims; its tables could not be had, and no accuracy of "
+    "theirs is quoted here. We ask of each claim whether its direction is seen, whether the difference is larger than "
+    "what another seed or other test rows would make of it, and on how many tasks."
 )
 METHOD = (
     "**Models.** An encoder of the BERT family (post-layer-norm, learned positions) with one layer (`bert-1`) or more. "

@@ -111,14 +111,19 @@ def _gain_by_size(axes: Axes, results: Results) -> None:
 
 def _gain_by_overlap(axes: Axes, results: Results) -> None:
     design = Design.of(results.plan)
+    chosen = {corpus for pair in design.overlap_pairs for corpus in pair[:2]}
     for number, (architecture, task) in enumerate(_pairs(design)):
-        points = []
-        for pair in design.overlap_pairs:
-            for corpus in pair[:2]:
-                overlap = results.overlaps.get(corpus, {}).get(task)
-                gains, _ = _gains(results, architecture, corpus, task)
-                points += [(overlap.shared, gains)] if overlap is not None and gains else []
+        points, others = [], []
+        for corpus, tasks in results.overlaps.items():
+            gains, _ = _gains(results, architecture, corpus, task)
+            if task in tasks and gains:
+                (points if corpus in chosen else others).append((tasks[task].shared, gains))
+        # The experiment's two corpora are joined; hollow marks are corpora that were not chosen by overlap.
         _line(axes, sorted(points), number, f"{task}, {architecture}")
+        for shared, gains in others:
+            colour, marker = PRINT.series[number % len(PRINT.series)], _MARKERS[number % len(_MARKERS)]
+            label = None if points else f"{task}, {architecture}"
+            axes.plot(shared, np.mean(gains), marker, color=colour, markerfacecolor="none", label=label)
     axes.set(xlabel="overlap of corpus and task (shared frequency)", ylabel="gain over from scratch, points")
     _legend(axes)
 

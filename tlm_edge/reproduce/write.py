@@ -201,7 +201,6 @@ def differences(results: Results) -> Iterator[list[str]]:
         epochs = " or ".join(map(str, sorted(tuning[task]))) or "–"
         here = f"at most {rows or 'all'} rows a label, {epochs} epochs; {tested} test rows in all"
         yield [task, PAPER_TASKS.get(task, "–"), here]
-    yield ["repetitions", "not told", f"{len({seed for c in design.conditions for seed in design.seeds(c)})} seeds"]
 
 
 def _extent(corpus: Corpus) -> str:

@@ -6,10 +6,8 @@ import java.security.MessageDigest
 
 /** A bundle in [folder] whose files are those of its manifest; [manifestSha256] fixes its content. */
 class Bundle private constructor(val folder: File, val manifest: Manifest, val manifestSha256: String, private val manifestBytes: Int) {
-    val modelFile: File get() = Manifest.below(folder, manifest.modelFile)
-
-    /** The members' files in voting order; empty where one file holds all. */
-    val memberFiles: List<File> get() = manifest.memberFiles.map { Manifest.below(folder, it) }
+    /** The files that the runtime loads: one, or the members' in voting order. */
+    val modelFiles: List<File> get() = manifest.modelFiles.map { Manifest.below(folder, it) }
 
     /** Bytes of all its files, the manifest too. */
     val bytes: Long get() = manifest.bytes + manifestBytes

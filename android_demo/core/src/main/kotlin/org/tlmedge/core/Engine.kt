@@ -34,17 +34,21 @@ interface EngineFactory {
     /** Loads one [file] of the bundle to compute with [threads] threads. Raises [UserError] if the runtime can't. */
     fun load(bundle: Bundle, file: File, threads: Int): Engine
 
-    /** Loads the bundle's model, or its members where each has a file of its own. Raises [UserError] if the runtime can't. */
+    /**
+     * Loads the bundle's model, or its members where each has a file of its own. Raises [UserError] if the runtime can't, or can't itself be
+     * loaded: a phone with 16 KB pages takes no library that was made for 4 KB.
+     */
     fun open(bundle: Bundle, threads: Int): Engine {
-        val files = bundle.memberFiles
-        if (files.isEmpty()) return load(bundle, bundle.modelFile, threads)
         val members = ArrayList<Engine>()
         try {
-            files.mapTo(members) { load(bundle, it, threads) }
+            bundle.modelFiles.mapTo(members) { load(bundle, it, threads) }
         } catch (error: UserError) {
             members.forEach { it.close() }
             throw error
+        } catch (error: LinkageError) {
+            val said = error.message.orEmpty().lineSequence().first()
+            throw UserError("this device can't load the runtime for ${bundle.manifest.target} bundles ($said): export for another target", error)
         }
-        return StagedEngine(members, bundle.manifest.cascade, bundle.manifest.weights)
+        return if (bundle.manifest.memberFiles.isEmpty()) members[0] else StagedEngine(members, bundle.manifest.cascade, bundle.manifest.weights)
     }
 }

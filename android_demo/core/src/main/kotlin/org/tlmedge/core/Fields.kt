@@ -34,6 +34,12 @@ internal class Fields(value: Any?, private val where: String) {
 
     fun fields(name: String) = Fields(fields[name] ?: wrong(name, "an object"), "$where, $name")
 
+    /** This object, if it has no field but [names]. */
+    fun only(vararg names: String): Fields {
+        (names() - names.toSet()).firstOrNull()?.let { fail("the field '$it' is unknown here") }
+        return this
+    }
+
     /** This object, if its `type` is [type]. */
     fun kind(type: String): Fields {
         val found = fields["type"]

@@ -11,7 +11,11 @@ class Source(val name: String, val sha256: String, val architecture: String, val
 /** Accuracy of the file on [texts] labelled texts, as measured when it was exported. */
 class Accuracy(val accuracy: Double, val texts: Int, val data: String)
 
-/** The content of a bundle's `manifest.json`, schema version 1 (`tlm_edge/runtime/manifest.schema.json`). */
+/**
+ * The content of a bundle's `manifest.json`, schema version 1 (`tlm_edge/runtime/manifest.schema.json`).
+ *
+ * Fields that the schema doesn't know are refused, as it asks: who passes over one, such as `weights`, gives other answers.
+ */
 class Manifest private constructor(root: Fields) {
     val name: String = root.string("name")
     val target: String = root.string("target")
@@ -27,19 +31,19 @@ class Manifest private constructor(root: Fields) {
     val memberFiles: List<String> = if (root.has("member_files")) root.strings("member_files") else listOf()
 
     /** When which of [memberFiles] is asked; null where all are. */
-    val cascade: Cascade? = if (!root.has("cascade")) null else root.fields("cascade").let { Cascade(it.ints("order"), it.numbers("margins")) }
+    val cascade: Cascade? = if (!root.has("cascade")) null else root.fields("cascade").only("order", "margins").let { Cascade(it.ints("order"), it.numbers("margins")) }
 
     /** The weights of the members' votes, together 1; empty where all count the same. */
     val weights: List<Double> = if (root.has("weights")) root.numbers("weights") else listOf()
     val files: Map<String, FileRecord> = root.fields("files").let { files ->
-        files.names().associateWith { FileRecord(files.fields(it).string("sha256"), files.fields(it).long("bytes")) }
+        files.names().associateWith { name -> files.fields(name).only("sha256", "bytes").let { FileRecord(it.string("sha256"), it.long("bytes")) } }
     }
-    val source: Source = root.fields("source").let {
+    val source: Source = root.fields("source").only(*SOURCE).let {
         Source(it.string("name"), it.string("sha256"), it.string("architecture"), it.int("members"), it.long("parameters"))
     }
 
     /** Null where no labelled texts were at hand. */
-    val accuracy: Accuracy? = if (!root.has("accuracy")) null else root.fields("accuracy").let {
+    val accuracy: Accuracy? = if (!root.has("accuracy")) null else root.fields("accuracy").only(*ACCURACY).let {
         Accuracy(it.number("accuracy"), it.int("texts"), it.string("data"))
     }
 
@@ -50,6 +54,7 @@ class Manifest private constructor(root: Fields) {
     val bytes: Long get() = files.values.sumOf { it.bytes }
 
     init {
+        root.only(*FIELDS)
         if (labels.isEmpty() || labels.toSet().size != labels.size) root.fail("labels: at least one, all different, expected")
         if (maxLength < 1) root.fail("max_length: at least 1 expected")
         for ((name, record) in files) {
@@ -76,6 +81,12 @@ class Manifest private constructor(root: Fields) {
         const val FILE = "manifest.json"
         const val SCHEMA_VERSION = 1L
         private val SHA256 = Regex("[0-9a-f]{64}")
+        private val SOURCE = arrayOf("name", "kind", "architecture", "members", "parameters", "sha256")
+        private val ACCURACY = arrayOf("data", "sha256", "texts", "accuracy", "macro_f1", "source_accuracy", "allowed_drop")
+        private val FIELDS = arrayOf(
+            "schema_version", "name", "target", "precision", "rewrite", "delegated", "labels", "max_length", "lengths", "pad_token_id", "model_file",
+            "tokenizer_file", "inputs", "outputs", "files", "source", "versions", "parity", "accuracy", "member_files", "cascade", "weights",
+        )
 
         /** The manifest that [json] holds. Raises [UserError] if it isn't one, or is newer than this app. */
         fun parse(json: String): Manifest {

@@ -100,9 +100,10 @@ class RecordWriter(private val session: Session, private val machine: Machine, p
         val bundle = outcome.entry.bundle
         val peak = outcome.blocks.mapNotNull { it.peakMb }.maxOrNull()
         val rise = outcome.blocks.mapNotNull { block -> block.bareMb?.let { bare -> block.peakMb?.minus(bare) } }.maxOrNull()
-        val note = if (peak == null) "the system doesn't let an app watch its own peak" else "of the whole app, its screens and the Java heap included"
+        val unseen = "the system doesn't let an app watch its own peak"
         return mapOf(
-            "peak_rss" to figure(peak, "MB", note), "rise_rss" to figure(rise, "MB", note),
+            "peak_rss" to figure(peak, "MB", if (peak == null) unseen else "of the whole app, its screens and the Java heap included"),
+            "rise_rss" to figure(rise, "MB", if (rise == null) unseen else "of the whole app while the model was loaded, without pages kept from the model before"),
             "size" to figure(bundle.bytes / 1e6, "MB"), "model_size" to figure(bundle.manifest.modelFiles.sumOf { bundle.manifest.files.getValue(it).bytes } / 1e6, "MB"),
             "energy" to figure(null, "mJ", "no meter was given"),
         )

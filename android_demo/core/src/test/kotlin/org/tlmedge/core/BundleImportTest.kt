@@ -83,6 +83,17 @@ class BundleImportTest {
         refused(zip(files + ("manifest.json" to newer.encodeToByteArray())), "newer app")
     }
 
+    /** As the schema asks; see [Manifest]. */
+    @Test
+    fun fieldsThatTheSchemaDoesNotKnowAreRefused() {
+        val manifest = files.getValue("manifest.json").decodeToString()
+        for (field in listOf("\"name\": \"", "\"kind\": ", "\"sha256\": ", "\"macro_f1\": ")) {
+            val changed = manifest.replaceFirst(field, "\"threshold\": 1, $field")
+            assertTrue("$field is in the manifest", changed.length > manifest.length)
+            refused(zip(files + ("manifest.json" to changed.encodeToByteArray())), "'threshold' is unknown")
+        }
+    }
+
     @Test
     fun sizesAreLimitedByWhatUnpacks() {
         refused(zip(mapOf("zeros" to ByteArray(3 shl 20))), "too large", ImportLimits(bytes = 2 shl 20))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import runpy
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from tlm_edge.android.build import MODELS
-from tlm_edge.android.compile import open_project
+from tlm_edge.android.build import MODELS, assets
+from tlm_edge.android.compile import ENGINES, open_project
 from tlm_edge.android.elf import read_elf
 from tlm_edge.android.parts import Part, fetch, files_for
+from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.shipped import models_folder
 
 APP = open_project().folder
 
@@ -35,13 +39,27 @@ def test_the_lock_agrees_with_the_version_catalog() -> None:
     assert locked["org.robolectric:robolectric"] == versions["robolectric"]
 
 
-def test_the_app_ships_the_models_that_the_build_puts_in() -> None:
-    strings = ElementTree.parse(APP / "app/src/main/res/values/strings.xml").getroot()  # noqa: S314 - our own file
-    (array,) = (entry for entry in strings if entry.attrib["name"] == "shipped_models")
-    built = [name.replace("/", "-") for name in MODELS]
-    assert [item.text for item in array] == built
+def test_gradle_puts_in_the_models_that_the_build_puts_in() -> None:
     gradle = (APP / "app/build.gradle.kts").read_text(encoding="utf-8")
     assert all(f'"{name.partition("/")[0]}"' in gradle for name in MODELS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "engines", "message"),
+    [
+        ({"target": "tflite"}, ["onnx"], "mine needs the engine tflite"),
+        ({"name": "../mine"}, ["onnx"], "can't be a folder"),
+        ({"name": "agnews-committee-onnx-int8"}, ["onnx"], "two bundles are called agnews-committee-onnx-int8"),
+        (None, ["tflite"], "no shipped model runs in tflite: name one with --bundle"),
+    ],
+)
+def test_bundles_that_the_app_can_t_carry_are_refused(changes: Any, engines: list[str], message: str) -> None:
+    bundle = open_bundle(models_folder() / "agnews-bert-1/onnx-int8")
+    bundles = (
+        [] if changes is None else [replace(bundle, manifest=replace(bundle.manifest, **{"name": "mine"} | changes))]
+    )
+    with pytest.raises(UserError, match=message):
+        assets(engines, bundles)
 
 
 def test_the_engine_tells_the_version_of_the_catalog() -> None:
@@ -89,9 +107,15 @@ def test_core_and_engines_know_nothing_of_android() -> None:
 
 def test_every_module_is_part_of_the_gradle_project() -> None:
     settings = (APP / "settings.gradle.kts").read_text(encoding="utf-8")
-    for module in ("core", "engines:onnx", "engines:tflite", "engines:executorch", "app"):
-        assert f'":{module}"' in settings
-        assert (APP / module.replace(":", "/") / "build.gradle.kts").is_file()
+    modules = ["core", "app", *(f"engines:{engine}" for engine in ENGINES)]
+    assert sorted(re.findall(r'":([\w:]+)"', settings)) == sorted(modules)
+    for folder in ("core", "app", "engines"):
+        assert (APP / folder / "build.gradle.kts").is_file()
+    engines = (APP / "engines/build.gradle.kts").read_text(encoding="utf-8")
+    libraries = re.findall(r'"(\w+)" to libs\.([\w.]+)', engines)
+    assert sorted(engine for engine, _ in libraries) == sorted(ENGINES)
+    catalog = tomllib.loads((APP / "gradle/libs.versions.toml").read_text(encoding="utf-8"))["libraries"]
+    assert {library.replace(".", "-") for _, library in libraries} <= set(catalog)
 
 
 def test_every_string_of_the_app_is_used_and_there() -> None:

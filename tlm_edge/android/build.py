@@ -18,15 +18,15 @@ from tlm_edge.android.compile import ENGINES, Project, cached, compile_core, com
 from tlm_edge.android.elf import LARGE_PAGE, read_elf
 from tlm_edge.android.toolchain import java, run
 from tlm_edge.files import new_file
-from tlm_edge.runtime.bundle import open_bundle
+from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import MANIFEST_FILE
+from tlm_edge.runtime.manifest import MANIFEST_FILE, is_inside
 from tlm_edge.shipped import evaluation_texts, models_folder
 
 PACKAGE = "org.tlmedge.demo"
 ABIS = ("arm64-v8a", "x86_64")
-#: The shipped bundles in the app: the committee and the deep model that it is compared with.
+#: The shipped bundles in the app, both for ONNX Runtime: the committee and the deep model that it is compared with.
 MODELS = ("agnews-bert-6/onnx-int8", "agnews-committee/onnx-int8")
 #: The date of everything in the APK: the first that a zip can tell.
 _DATE = (1981, 1, 1, 1, 1, 2)
@@ -45,8 +45,18 @@ class Apk:
     small_pages: tuple[str, ...]
 
 
-def build(project: Project, out: Path, *, engines: Sequence[str] = ENGINES, abis: Sequence[str] = ABIS) -> Apk:
-    """Build, align and sign the app. Raises ``UserError`` if a part or program is missing or a step fails."""
+def build(
+    project: Project,
+    out: Path,
+    *,
+    engines: Sequence[str] = ENGINES,
+    abis: Sequence[str] = ABIS,
+    bundles: Sequence[Bundle] = (),
+) -> Apk:
+    """Build, align and sign the app, with ``bundles`` beside the shipped ones that its engines run.
+
+    Raises ``UserError`` if a part or program is missing, a bundle can't be run by these engines, or a step fails.
+    """
     for engine in engines:
         if engine not in ENGINES:
             raise UserError(f"no engine '{engine}' in the script build: choose {', '.join(ENGINES)}")
@@ -55,14 +65,16 @@ def build(project: Project, out: Path, *, engines: Sequence[str] = ENGINES, abis
             raise UserError(f"no ABI '{abi}': choose {', '.join(ABIS)}")
     with tempfile.TemporaryDirectory(prefix="tlm-edge-apk-") as folder:
         plain, aligned = Path(folder) / "plain.apk", Path(folder) / "aligned.apk"
-        small = unsigned(project, plain, engines, abis)
+        small = unsigned(project, plain, engines, abis, bundles)
         run("zipalign", "-p", "4", plain, aligned)
         with new_file(out) as signed:
             _sign(aligned, signed)
     return Apk(out, tuple(engines), tuple(abis), small)
 
 
-def unsigned(project: Project, out: Path, engines: Sequence[str], abis: Sequence[str]) -> tuple[str, ...]:
+def unsigned(
+    project: Project, out: Path, engines: Sequence[str], abis: Sequence[str], bundles: Sequence[Bundle] = ()
+) -> tuple[str, ...]:
     """Write the APK as it is before signing; the libraries that need pages smaller than 16 KB."""
     resources = link_resources(project)
     entries: dict[str, bytes] = {}
@@ -72,7 +84,7 @@ def unsigned(project: Project, out: Path, engines: Sequence[str], abis: Sequence
         entries[dex.name] = dex.read_bytes()
     core = project.folder / "core/src/main/resources"
     entries |= {str(file.relative_to(core)): file.read_bytes() for file in core.rglob("*.txt")}
-    entries |= assets()
+    entries |= assets(engines, bundles)
     libraries = native_libraries(project, engines, abis)
     entries |= libraries
     with zipfile.ZipFile(out, "w") as archive:
@@ -172,11 +184,27 @@ def native_libraries(project: Project, engines: Sequence[str], abis: Sequence[st
     return {name: content for name, content in found.items() if name.split("/")[1] in abis}
 
 
-def assets() -> dict[str, bytes]:
-    """The shipped bundles and evaluation texts, by their name in the APK."""
+def assets(engines: Sequence[str] = ENGINES, bundles: Sequence[Bundle] = ()) -> dict[str, bytes]:
+    """The evaluation texts, the shipped bundles that ``engines`` run, and ``bundles``, by their names in the APK.
+
+    Raises ``UserError`` if no engine runs one of ``bundles``, two have the same name, or there are none at all.
+    """
+    for manifest in (bundle.manifest for bundle in bundles):
+        if manifest.target not in engines:
+            raise UserError(
+                f"{manifest.name} needs the engine {manifest.target}: build with it, or leave the bundle away"
+            )
+        if not is_inside(manifest.name) or "/" in manifest.name:
+            raise UserError(f"a bundle is called {manifest.name!r}, which can't be a folder: export it by another name")
+    shipped = [open_bundle(models_folder() / name) for name in MODELS]
+    carried = [*(bundle for bundle in shipped if bundle.manifest.target in engines), *bundles]
+    names = [bundle.manifest.name for bundle in carried]
+    if not names:
+        raise UserError(f"no shipped model runs in {', '.join(engines)}: name one with --bundle")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"two bundles are called {', '.join(twice)}: leave one away, or export it by another name")
     found = {"assets/evaluation/agnews.jsonl": evaluation_texts("agnews").read_bytes()}
-    for name in MODELS:
-        bundle = open_bundle(models_folder() / name)
+    for bundle in carried:
         for file in (MANIFEST_FILE, *bundle.manifest.files):
             found[f"assets/models/{bundle.manifest.name}/{file}"] = (bundle.folder / file).read_bytes()
     return found

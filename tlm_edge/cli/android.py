@@ -55,12 +55,20 @@ def build(
             "--abi", metavar="ABI", help="Processors to build for, arm64-v8a and x86_64 if not given; repeatable."
         ),
     ] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bundle", metavar="BUNDLE", help="A bundle to put in besides the two shipped models; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Build the app from its sources and sign it with a debug key of this machine."""
     from tlm_edge.android.build import ABIS, build
     from tlm_edge.android.compile import ENGINES, open_project
+    from tlm_edge.runtime.bundle import open_bundle
 
-    apk = build(open_project(), out, engines=tuple(engine or ENGINES), abis=tuple(abi or ABIS))
+    bundles = [open_bundle(one) for one in bundle or ()]
+    apk = build(open_project(), out, engines=tuple(engine or ENGINES), abis=tuple(abi or ABIS), bundles=bundles)
     size = apk.file.stat().st_size / 1e6
     print(f"{apk.file}: {size:.1f} MB, {', '.join(apk.engines)}, {', '.join(apk.abis)}")
     if apk.small_pages:

@@ -25,7 +25,7 @@ class ClassifyPage(context: Context) : Page(context) {
         setPadding(context.dp(16), context.dp(12), context.dp(16), context.dp(12))
         inputType = InputType.TYPE_CLASS_TEXT or InputType.TYPE_TEXT_FLAG_MULTI_LINE or InputType.TYPE_TEXT_FLAG_CAP_SENTENCES
         gravity = Gravity.TOP or Gravity.START
-        minLines = 2
+        minLines = if (context.isLandscape) 1 else 2
         maxLines = 6
         filters = arrayOf(android.text.InputFilter.LengthFilter(LONGEST))
     }
@@ -52,13 +52,19 @@ class ClassifyPage(context: Context) : Page(context) {
         this.models = models
         answers.removeAllViews()
         cards = models.associate { it.folder.path to AnswerCard(context, it) }
-        cards.values.forEach(answers::addView)
+        answers.addCards(cards.values.toList())
         ask()
     }
 
     override fun save(state: Bundle) = state.putString("text", input.text.toString())
 
-    override fun restore(state: Bundle) = input.setText(state.getString("text").orEmpty())
+    override fun restore(state: Bundle) = write(state.getString("text").orEmpty())
+
+    /** Puts [text] into the field, and the cursor behind it. */
+    fun write(text: CharSequence) {
+        input.setText(text)
+        input.setSelection(input.length())
+    }
 
     override fun stop() = worker.cancel()
 
@@ -73,9 +79,9 @@ class ClassifyPage(context: Context) : Page(context) {
 
     private fun samples(): View {
         val row = context.row()
-        row.addView(context.button(R.string.clear, quiet = true) { input.setText("") })
+        row.addView(context.button(R.string.clear, quiet = true) { write("") })
         for (sample in resources.getStringArray(R.array.sample_texts)) {
-            row.addView(context.button(R.string.samples, quiet = true) { input.setText(sample) }.apply {
+            row.addView(context.button(R.string.samples, quiet = true) { write(sample) }.apply {
                 text = sample.split(' ').take(3).joinToString(" ") + " …"
                 contentDescription = sample
             })
@@ -103,13 +109,14 @@ private class AnswerCard(context: Context, private val model: Model) : LinearLay
 
     init {
         orientation = VERTICAL
-        val card = context.card()
-        addView(card)
-        card.addView(context.text(Rank.HEADING, model.bundle?.manifest?.source?.name ?: model.name))
-        model.bundle?.manifest?.let {
-            card.addView(context.text(Rank.SMALL, context.getString(R.string.model_kind, it.target, it.precision, it.source.architecture)))
+        outline()
+        addView(context.text(Rank.HEADING, model.bundle?.manifest?.source?.name ?: model.name))
+        model.bundle?.let {
+            val kind = context.getString(R.string.model_kind, it.manifest.target, it.manifest.precision, context.getString(R.string.megabytes, significant(it.bytes / 1e6)))
+            addView(context.text(Rank.SMALL, kind))
+            addView(context.text(Rank.SMALL, it.manifest.source.architecture))
         }
-        listOfNotNull(answer, bars, votes, latency, problem).forEach(card::addView)
+        listOfNotNull(answer, bars, votes, latency, problem).forEach(::addView)
     }
 
     fun show(reply: Reply) {
@@ -133,7 +140,7 @@ private class AnswerCard(context: Context, private val model: Model) : LinearLay
     private fun votes(labels: List<String>, said: Answer): String {
         val own = said.memberLogits.map(Vote::softmax)
         val each = said.asked.zip(own) { member, vote ->
-            context.getString(R.string.member_vote, member + 1, labels[Vote.best(vote)], percent(vote.max().toDouble()))
+            context.getString(R.string.member_vote, member + 1, labels[Vote.best(vote)], percent(vote.max().toDouble())).replace(' ', NO_BREAK)
         }
         val agree = context.getString(R.string.agreement, own.count { Vote.best(it) == said.label }, own.size)
         val stages = if (model.bundle?.manifest?.cascade == null) null else context.getString(R.string.stages, said.asked.size, said.members)

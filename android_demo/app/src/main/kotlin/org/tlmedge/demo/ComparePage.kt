@@ -17,7 +17,7 @@ import org.tlmedge.core.Protocol
 /** Deep against committee: the measuring protocol on this phone. */
 class ComparePage(context: Context) : Page(context) {
     private val choices = context.column()
-    private val profiles = RadioGroup(context).apply { orientation = if (resources.configuration.fontScale > 1.3f) LinearLayout.VERTICAL else LinearLayout.HORIZONTAL }
+    private val profiles = RadioGroup(context).apply { orientation = if (context.hasLargeFont) LinearLayout.VERTICAL else LinearLayout.HORIZONTAL }
     private val threads = context.row()
     private val startButton = context.button(R.string.start) { if (Run.current == null) begin() else Run.current?.benchmark?.stop() }.apply { id = R.id.start }
     private val bar = ProgressBar(context, null, android.R.attr.progressBarStyleHorizontal)
@@ -142,12 +142,14 @@ class ComparePage(context: Context) : Page(context) {
         card.addView(context.button(R.string.share_record, quiet = true) { share() })
     }
 
-    /** A model takes two lines, so that its figures fit beside each other on a narrow screen with a large font. */
+    /** A model's figures stand beside each other below its name; with a large font below each other, each with its name. */
     private fun table(rows: List<Result>) = context.column().apply {
-        addView(tableRow(listOf(R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_size).map(context::getString), Rank.SMALL))
+        val names = FIGURES.map(context::getString)
+        if (!context.hasLargeFont) addView(tableRow(names, Rank.SMALL))
         for (row in rows) {
-            addView(context.text(Rank.HEADING, row.name + if (row.reasons.isEmpty()) "" else " †").apply { setPadding(0, context.dp(8), 0, 0) })
-            addView(tableRow(listOf(row.accuracy?.let(::percent) ?: "–", significant(row.p50), significant(row.p90), significant(row.size)), Rank.BODY))
+            addView(context.text(Rank.HEADING, row.name + if (row.reasons.isEmpty()) "" else "$NO_BREAK†").apply { setPadding(0, context.dp(8), 0, 0) })
+            val figures = listOf(row.accuracy?.let(::percent), significant(row.p50), significant(row.p90), row.memory?.let(::significant), significant(row.size)).map { it ?: "–" }
+            if (context.hasLargeFont) names.zip(figures).forEach { (name, figure) -> addView(tableRow(listOf(name, figure), Rank.BODY)) } else addView(tableRow(figures, Rank.BODY))
         }
     }
 
@@ -172,12 +174,13 @@ class ComparePage(context: Context) : Page(context) {
     }
 
     private companion object {
+        val FIGURES = listOf(R.string.column_accuracy, R.string.column_p50, R.string.column_p90, R.string.column_memory, R.string.column_size)
         val PROFILE_IDS = listOf(R.id.profile_rapid, R.id.profile_quick, R.id.profile_normal)
     }
 }
 
 /** What a record says, as the page shows it. */
-class Result(val name: String, val accuracy: Double?, val p50: Double, val p90: Double, val size: Double, val reasons: List<String>) {
+class Result(val name: String, val accuracy: Double?, val p50: Double, val p90: Double, val memory: Double?, val size: Double, val reasons: List<String>) {
     companion object {
         fun of(record: Map<*, *>): Result {
             val figures = record["figures"] as Map<*, *>
@@ -187,7 +190,7 @@ class Result(val name: String, val accuracy: Double?, val p50: Double, val p90: 
             val reasons = (record["validity"] as Map<*, *>)["reasons"] as List<*>
             val threads = (runtime["threads"] as Number).toInt()
             val name = "${bundle["source"]}, ${bundle["target"]}" + if (threads == 1) "" else ", $threads threads"
-            return Result(name, value("accuracy"), value("latency_p50") ?: 0.0, value("latency_p90") ?: 0.0, value("size") ?: 0.0, reasons.map { it as String })
+            return Result(name, value("accuracy"), value("latency_p50") ?: 0.0, value("latency_p90") ?: 0.0, value("rise_rss"), value("size") ?: 0.0, reasons.map { it as String })
         }
     }
 }

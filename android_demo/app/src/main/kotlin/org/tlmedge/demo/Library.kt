@@ -39,7 +39,7 @@ class Library(private val context: Context) {
         "models/evaluation/agnews.jsonl", context.assets.open("evaluation/agnews.jsonl").bufferedReader().use { it.readText() },
     )
 
-    private fun shipped(): List<Model> = context.resources.getStringArray(R.array.shipped_models).map { name ->
+    private fun shipped(): List<Model> = carried().map { name ->
         // The install time is part of the name, so that an update of the app brings its own models.
         val installed = context.packageManager.getPackageInfo(context.packageName, 0).lastUpdateTime
         val home = File(context.noBackupFilesDir, "shipped-$installed")
@@ -48,13 +48,17 @@ class Library(private val context: Context) {
         open(folder, true)
     }
 
+    /** Names of the bundles in the APK. Robolectric lists the files in a folder's folders too, where Android lists the folders. */
+    private fun carried(): List<String> = context.assets.list("models").orEmpty().map { it.substringBefore('/') }.distinct().sorted()
+
     private fun unpack(asset: String, folder: File) {
         val partial = File(folder.path + ".partial")
         partial.deleteRecursively()
         partial.mkdirs()
         val manifest = Manifest.parse(context.assets.open("$asset/${Manifest.FILE}").bufferedReader().use { it.readText() })
         for (file in manifest.files.keys + Manifest.FILE) {
-            context.assets.open("$asset/$file").use { source -> File(partial, file).outputStream().use(source::copyTo) }
+            val own = File(partial, file).apply { parentFile?.mkdirs() }
+            context.assets.open("$asset/$file").use { source -> own.outputStream().use(source::copyTo) }
         }
         if (!partial.renameTo(folder)) throw IOException("no room for the models of the app")
         context.noBackupFilesDir.listFiles().orEmpty().filter { it.name.startsWith("shipped-") && it != folder.parentFile }.forEach { it.deleteRecursively() }

@@ -103,13 +103,13 @@ class MainActivity : Activity() {
     private fun takeShared(intent: Intent) {
         val text = if (intent.action == Intent.ACTION_SEND) intent.getCharSequenceExtra(Intent.EXTRA_TEXT) else null
         if (text != null) {
-            (pages[0] as ClassifyPage).input.setText(text)
+            (pages[0] as ClassifyPage).write(text)
             showPage(0)
         }
     }
 
     private fun layout(): View {
-        val beside = resources.configuration.orientation == Configuration.ORIENTATION_LANDSCAPE
+        val beside = isLandscape
         val bar = if (beside) column() else row()
         bar.setBackgroundColor(getColorOf(R.color.surface))
         bar.gravity = Gravity.CENTER

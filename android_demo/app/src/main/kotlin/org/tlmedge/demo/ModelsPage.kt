@@ -24,7 +24,7 @@ class ModelsPage(context: Context, private val changed: () -> Unit) : Page(conte
 
     override fun show(models: List<Model>) {
         list.removeAllViews()
-        models.forEach { list.addView(card(it)) }
+        list.addCards(models.map(::card))
     }
 
     override fun save(state: android.os.Bundle) = state.putString("message", message.text.toString())

@@ -15,7 +15,7 @@ abstract class Page(context: Context) : ScrollView(context) {
 
     init {
         isFillViewport = true
-        content.addView(context.text(Rank.TITLE, context.getString(R.string.app_name)).apply { setPadding(0, 0, 0, context.dp(8)) })
+        if (!context.isLandscape) content.addView(context.text(Rank.TITLE, context.getString(R.string.app_name)).apply { setPadding(0, 0, 0, context.dp(8)) })
         addView(content, FrameLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT))
     }
 

@@ -1,6 +1,7 @@
 package org.tlmedge.demo
 
 import android.content.Context
+import android.content.res.Configuration
 import android.graphics.Typeface
 import android.util.TypedValue
 import android.view.Gravity
@@ -52,11 +53,39 @@ fun Context.row(): LinearLayout = LinearLayout(this).apply {
 }
 
 /** A column with an outline, as wide as what it is put into. */
-fun Context.card(): LinearLayout = column().apply {
+fun Context.card(): LinearLayout = column().apply { outline() }
+
+/** Draws an outline around what this column holds. */
+fun LinearLayout.outline() {
     setBackgroundResource(R.drawable.card)
-    setPadding(dp(16), dp(12), dp(16), dp(12))
-    layoutParams = LinearLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT).apply { topMargin = dp(12) }
+    setPadding(context.dp(16), context.dp(12), context.dp(16), context.dp(12))
+    layoutParams = LinearLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT).apply { topMargin = context.dp(CARD_GAP_DP) }
 }
+
+/** Whether the screen is wider than high, and so has little room below each other. */
+val Context.isLandscape: Boolean get() = resources.configuration.orientation == Configuration.ORIENTATION_LANDSCAPE
+
+/** Whether the user's font is so large that what stands beside each other has to go below. */
+val Context.hasLargeFont: Boolean get() = resources.configuration.fontScale > 1.3f
+
+/** Adds [cards] below each other, or two and two where the screen is wide. */
+fun LinearLayout.addCards(cards: List<LinearLayout>) {
+    if (context.resources.configuration.screenWidthDp < WIDE_DP || context.hasLargeFont) return cards.forEach(::addView)
+    for (pair in cards.chunked(2)) {
+        val row = context.row()
+        for (index in 0..1) {
+            val place = LinearLayout.LayoutParams(0, MATCH_PARENT, 1f).apply {
+                topMargin = context.dp(CARD_GAP_DP)
+                marginStart = if (index == 0) 0 else context.dp(CARD_GAP_DP)
+            }
+            row.addView(pair.getOrNull(index) ?: View(context), place)
+        }
+        addView(row)
+    }
+}
+
+private const val WIDE_DP = 600
+private const val CARD_GAP_DP = 12
 
 fun Context.button(label: Int, quiet: Boolean = false, onClick: () -> Unit): Button = Button(this).apply {
     setText(label)
@@ -81,5 +110,7 @@ fun significant(value: Double): String = when {
     else -> "%.3f".format(value)
 }
 
-/** With a space that doesn't break the line. */
-fun percent(share: Double): String = "%.1f\u00a0%%".format(100 * share)
+/** A space that doesn't break the line. */
+const val NO_BREAK = '\u00a0'
+
+fun percent(share: Double): String = "%.1f$NO_BREAK%%".format(100 * share)

@@ -20,9 +20,10 @@ def main(phone: Path, words: list[str]) -> int:
     told = json.loads((phone / "phone.json").read_text())
     with (phone / "log.txt").open("a") as log:
         log.write(shlex.join(words) + "\n")
-    if words == ["devices"]:
+    if words[0] == "devices":
+        more = " product:oriole model:Pixel_6 device:oriole" if words[1:] == ["-l"] else ""
         print("List of devices attached")
-        print("".join(f"{serial}\t{state}\n" for serial, state in told["devices"].items()))
+        print("".join(f"{serial}\t{state}{more}\n" for serial, state in told["devices"].items()))
         return 0
     assert words.pop(0) == "-s" and words.pop(0) in told["devices"]
     match words:
@@ -48,6 +49,8 @@ def install(phone: Path, file: Path, answer: str) -> int:
 def shell(phone: Path, words: list[str], told: dict[str, object]) -> int:
     home = phone / "data/user/0" / APP
     match words:
+        case ["command", "-v", _]:
+            return 1  # there is no Python on a phone
         case ["pm", "path", name]:
             installed = name == APP and (phone / "app.apk").exists()
             print(f"package:/data/app/{APP}/base.apk" if installed else "")

@@ -70,6 +70,24 @@ def test_a_record_comes_home(with_app: PretendPhone, desktop: list[Path], tmp_pa
     assert not (with_app.folder / "data/user/0/org.tlmedge.demo/files/bench").exists()
 
 
+def test_from_one_command_to_the_report(with_app: PretendPhone, desktop: list[Path], tmp_path: Path) -> None:
+    with_app.tell(classpath=":".join(map(str, desktop)), texts=str(evaluation_texts("agnews")))
+    out, report = tmp_path / "out", tmp_path / "report"
+    done = tlm_edge("bench", "--device", "android", "agnews-bert-1", "agnews-committee", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert f"tlm-edge report {out}" in done.stdout
+    records = read_records([out])
+    assert {record.bundle.source for record in records} == {"agnews-bert-1", "agnews-committee"}
+    assert {record.device.transport for record in records} == {"android"}
+    assert records[0].session.command.startswith("tlm-edge bench agnews-bert-1 agnews-committee --device android")
+    for file in out.glob("*.json"):
+        jsonschema.validate(json.loads(file.read_text("utf-8")), json.loads(SCHEMA_FILE.read_text("utf-8")))
+    told = tlm_edge("report", out, "--out", report)
+    assert told.returncode == 0, told.stderr
+    page = (report / "index.html").read_text("utf-8")
+    assert "agnews-committee" in page and "android" in page
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [

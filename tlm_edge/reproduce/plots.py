@@ -113,7 +113,8 @@ def _gain_by_overlap(axes: Axes, results: Results) -> None:
     design = Design.of(results.plan)
     chosen = {corpus for pair in design.overlap_pairs for corpus in pair[:2]}
     for number, (architecture, task) in enumerate(_pairs(design)):
-        points, others = [], []
+        points: list[tuple[float, list[float]]] = []
+        others: list[tuple[float, list[float]]] = []
         for corpus, tasks in results.overlaps.items():
             gains, _ = _gains(results, architecture, corpus, task)
             if task in tasks and gains:

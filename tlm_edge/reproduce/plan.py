@@ -254,7 +254,7 @@ def _check_values(plan: Plan) -> None:
 def _check_recipes(plan: Plan) -> None:
     for experiment in plan.experiments:
         for architecture in experiment.architectures:
-            for corpus_name in set(experiment.corpora) - {SCRATCH}:
+            for corpus_name in (name for name in experiment.corpora if name != SCRATCH):
                 recipe = plan.pretraining_of(architecture, corpus_name)
                 where = f"pretraining of {architecture} on {corpus_name}"
                 _check_positive(where, recipe, "max_tokens", "batch_size", "gradient_accumulation", "learning_rate")

@@ -6,12 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from tlm_edge.reproduce.conditions import Condition, Design
+from tlm_edge.reproduce.measure import WORDS
 from tlm_edge.reproduce.outcome import Outcome
 from tlm_edge.reproduce.results import Results
 from tlm_edge.reproduce.statistics import Difference, paired_difference
-
-#: The architecture of TF-IDF with logistic regression among the outcomes.
-WORDS = "tfidf"
 
 
 @dataclass(frozen=True)

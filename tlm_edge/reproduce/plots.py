@@ -12,6 +12,7 @@ from tlm_edge.report.plots import PRINT
 from tlm_edge.reproduce.ablations import FewLabels, committee_sizes
 from tlm_edge.reproduce.conditions import Design
 from tlm_edge.reproduce.findings import MARGIN, Comparison, Finding
+from tlm_edge.reproduce.measure import WORDS
 from tlm_edge.reproduce.results import Results
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _accuracies(axes: Axes, results: Results) -> None:
                 right = [100 * float(results.right(one.run, task).mean()) for one in found.values()]
                 name = f"{architecture}, {'from scratch' if corpus is None else 'pre-trained'}"
                 ways.setdefault(name, []).extend([(place, right)] if right else [])
-        words = results.classifiers("tfidf", None, task)
+        words = results.classifiers(WORDS, None, task)
         ways.setdefault("TF-IDF", []).extend(
             (place, [100 * float(results.right(one.run, task).mean())]) for one in list(words.values())[:1]
         )

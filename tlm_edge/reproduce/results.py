@@ -27,6 +27,8 @@ from tlm_edge.runtime.from_json import JsonShapeError, from_json
 
 #: Beside the outcomes: the overlap of each corpus with each task, once it was measured.
 OVERLAPS = "overlap.json"
+#: The kind of outcomes that no training has, and how their names begin.
+BASELINE = "baseline"
 _LINES, _ANSWERS = "outcomes.jsonl", "answers.npz"
 _EXPECTED = "expected/"
 #: Committees of one size that are formed of the same members.
@@ -145,7 +147,7 @@ def write_overlaps(folder: Path, overlaps: dict[str, dict[str, Overlap]]) -> Non
 
 
 def _of_plan(plan: Plan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    names = {run.name for run in plan_runs(plan)}
+    names = {run.name for run in plan_runs(plan)} | {f"{BASELINE}-{task}" for task in plan.tasks}
     return tuple(outcome for outcome in outcomes if outcome.run in names)
 
 

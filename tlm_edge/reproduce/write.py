@@ -11,9 +11,9 @@ from tlm_edge.files import new_folder, write_json
 from tlm_edge.reproduce import tables
 from tlm_edge.reproduce.ablations import committee_sizes, few_labels, pretraining_losses, recipes
 from tlm_edge.reproduce.conditions import Design
-from tlm_edge.reproduce.distil import measure_overlaps
 from tlm_edge.reproduce.findings import RULES, Finding, Findings, find
 from tlm_edge.reproduce.jobs import Place
+from tlm_edge.reproduce.measure import measure
 from tlm_edge.reproduce.plan import Corpus, Plan
 from tlm_edge.reproduce.plots import draw_few_labels, draw_finding, save_small_png
 from tlm_edge.reproduce.results import Results, read_results
@@ -48,10 +48,9 @@ def write_findings(folder: Path, plan: Plan, data: Path | None = None) -> Path:
     """Write the report of the reproduction in ``folder`` as ``report/`` in it; return its first page.
 
     Whatever has run is told, and how much that is. ``data`` is the folder of the plan's files, as ``Place`` has it:
-    where it is there, the overlap of every corpus with every task is measured from what is tokenised already.
-    Raises ``UserError`` for outcomes that can't be read.
+    where it is there, what ``measure`` does is done first. Raises ``UserError`` for what can't be read.
     """
-    measure_overlaps(Place(plan, folder, data))
+    measure(Place(plan, folder, data))
     results = read_results(folder)
     findings = find(results)
     with new_folder(folder / REPORT, force=True) as report:
@@ -222,7 +221,7 @@ def machines(results: Results) -> str:
     hours = sum(outcome.seconds for outcome in results.outcomes) / 3600
     if not processors:
         return "Nothing has run yet."
-    return f"{', '.join(processors)}: {hours:.2f} processor hours for {len(results.outcomes)} trainings (measured)."
+    return f"{', '.join(processors)}: {hours:.2f} processor hours in all (measured)."
 
 
 _STYLE = (

@@ -54,7 +54,7 @@ def measured_rates(outcomes: Iterable[Outcome]) -> Rates:
         if outcome.kind == "pretrain":
             tokens[outcome.architecture] += outcome.tokens_seen
             seconds[outcome.architecture] += outcome.wall_seconds
-        else:
+        elif outcome.kind == "finetune":
             finetunings[outcome.architecture, outcome.task or ""].append(outcome.wall_seconds)
     return Rates(
         {name: tokens[name] / spent for name, spent in seconds.items() if spent},

@@ -104,6 +104,6 @@ def _why(place: Place, name: str, status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     log = log_file(place.folder, name)
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    last = lines[-1].strip().removeprefix("error: ") if lines else f"exit status {status}"
+    printed = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    last = (printed.strip().splitlines() or [f"exit status {status}"])[-1].strip().removeprefix("error: ")
     return last if status == 2 else f"{last} (the log: {log})"

@@ -75,12 +75,17 @@ class Design:
         return (shape.layers or ARCHITECTURES[shape.arch].num_hidden_layers) > 1
 
     def sizes(self, architecture: str, task: str) -> tuple[str, ...]:
-        """The corpora of one kind of text and one recipe that are planned here, from the smallest to the largest."""
-        chosen = [
-            name
+        """The corpora that are planned here, from the smallest to the largest.
+
+        Neither those that were chosen by overlap are among them, nor those that are another one with another recipe.
+        """
+        texts = [
+            (name, (corpus.files, corpus.articles, corpus.first_tokens))
             for name, corpus in self.plan.corpora.items()
-            if corpus.overlap is None and not corpus.pretraining and self.seeds((architecture, name, task))
+            if corpus.overlap is None
         ]
+        first = {text: name for name, text in reversed(texts)}
+        chosen = [name for name, text in texts if first[text] == name and self.seeds((architecture, name, task))]
         return tuple(sorted(chosen, key=lambda name: self.plan.corpora[name].articles or float("inf")))
 
     def largest_corpus(self, architecture: str, task: str) -> str | None:

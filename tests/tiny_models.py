@@ -46,6 +46,7 @@ def train_checkpoint(
     layers: int = 1,
     convolution: Convolution | None = None,
     marked: bool = False,
+    bigram_buckets: int = 0,
     labels: tuple[str, ...] = LABELS,
     epochs: int = 12,
 ) -> Path:
@@ -58,6 +59,7 @@ def train_checkpoint(
         hidden_size=32,
         num_attention_heads=4,
         num_hidden_layers=layers,
+        bigram_buckets=bigram_buckets,
         intermediate_size=64,
         max_position_embeddings=MAX_LENGTH,
         convolution=convolution,

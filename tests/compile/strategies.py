@@ -39,6 +39,7 @@ def configs(draw) -> EncoderConfig:
         readout_activation=draw(st.sampled_from(["tanh", "tanh", "relu", "gelu"])),
         embedding_size=draw(st.sampled_from([None, None, 6])),
         convolution=convolution,
+        bigram_buckets=draw(st.sampled_from([0, 0, 7, 64])),
         markers=draw(st.sampled_from([(), (), MARKERS])),
         labels=tuple("abcde"[: draw(st.integers(1, 5))]),
     )

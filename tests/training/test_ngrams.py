@@ -18,9 +18,10 @@ from tests.tiny_models import LABELS, MAX_LENGTH, labelled_texts, train_checkpoi
 from tests.training.recipes import DATA
 from tlm_edge.cli import app
 from tlm_edge.export.export import export_model
+from tlm_edge.modeling.bigrams import pair_buckets
 from tlm_edge.modeling.committee import build_committee, load_committee, vote_weights
 from tlm_edge.modeling.members import load_member, read_member_config
-from tlm_edge.modeling.ngrams import NgramClassifier, NgramConfig, pair_buckets
+from tlm_edge.modeling.ngrams import NgramClassifier, NgramConfig
 from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.errors import UserError

@@ -63,6 +63,12 @@ def finetune(
     validation_share: training.ValidationShareOption = 0.1,
     patience: training.PatienceOption = 3,
     max_length: training.MaxLengthOption = None,
+    bigrams: Annotated[
+        int | None,
+        typer.Option(
+            "--bigrams", min=1, metavar="N", help="Let the encoder see pairs of tokens, too, in a table of N rows."
+        ),
+    ] = None,
     precision: training.PrecisionOption = training.Precision.auto,
     test_data: training.TestDataOption = None,
     text_column: TextColumnOption = None,
@@ -122,6 +128,7 @@ def finetune(
         columns=tuple(columns.split(",")) if columns else (),
         rows_per_label=rows_per_label,
         max_length=max_length,
+        bigram_buckets=bigrams,
         validation_share=validation_share,
         half=half,
         distillation=None

@@ -114,6 +114,8 @@ def _part(name: str, parameters: int, multiply_adds: int, activations: int) -> P
 def _embeddings(config: EncoderConfig, length: int, *, tables: int, rows: int) -> Part:
     """``tables`` are the rows of all tables but the tokens', ``rows`` those that a text looks up."""
     width, hidden = config.embedding_width, config.hidden_size
+    if config.bigram_buckets:
+        tables, rows = tables + config.bigram_buckets, rows + length
     projected = config.embedding_size is not None
     projection = width * hidden + hidden if projected else 0
     return Part(

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tlm_edge.compile.attention import FixedQueryAttention
 from tlm_edge.compile.graph import CommitteeGraph
 from tlm_edge.compile.rewrite import FIXED_QUERY, FeedForward, MergedEmbeddings, RewrittenClassifier
+from tlm_edge.modeling.bigrams import bigram_rows
 
 
 def fold_norms(graph: nn.Module) -> nn.Module:
@@ -75,11 +76,17 @@ class CentredEmbeddings(nn.Module):
         super().__init__()
         self.word = nn.Parameter(_centred(embeddings.word))
         self.position = nn.Parameter(_centred(embeddings.position))
+        self.pad_token_id = embeddings.pad_token_id
+        self.bigram = None if embeddings.bigram is None else nn.Parameter(_centred(embeddings.bigram))
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Rows (batch × length, hidden), not yet divided, of ``input_ids`` (batch, length)."""
         batch, length = input_ids.shape
-        return F.embedding(input_ids.flatten(), self.word) + self.position[:length].repeat(batch, 1)
+        rows = F.embedding(input_ids.flatten(), self.word) + self.position[:length].repeat(batch, 1)
+        if self.bigram is None:
+            return rows
+        pairs = bigram_rows(input_ids, self.pad_token_id, len(self.bigram))
+        return rows + F.embedding(pairs.flatten(), self.bigram)
 
 
 class FoldedFixedQueryAttention(nn.Module):

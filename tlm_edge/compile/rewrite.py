@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlm_edge.compile.attention import FixedQueryAttention, FullAttention, RowQueryAttention, masked_scores
+from tlm_edge.modeling.bigrams import bigram_rows
 from tlm_edge.modeling.encoder import Embeddings, Encoder, Layer, gather_rows
 from tlm_edge.modeling.heads import SequenceClassifier
 
@@ -27,12 +28,18 @@ class MergedEmbeddings(nn.Module):
         self.word = nn.Parameter(embeddings.word.weight.detach().clone())
         merged = embeddings.position.weight.double() + embeddings.token_type.weight[0].double()
         self.position = nn.Parameter(merged.detach().to(self.word.dtype))
+        self.pad_token_id = embeddings.pad_token_id
+        bigram = embeddings.bigram
+        self.bigram = None if bigram is None else nn.Parameter(bigram.weight.detach().clone())
         self.norm = copy.deepcopy(embeddings.norm)
         self.projection = copy.deepcopy(embeddings.projection)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Hidden states (batch, length, hidden) of ``input_ids`` (batch, length)."""
-        hidden = self.norm(F.embedding(input_ids, self.word) + self.position[: input_ids.shape[1]])
+        hidden = F.embedding(input_ids, self.word) + self.position[: input_ids.shape[1]]
+        if self.bigram is not None:
+            hidden = hidden + F.embedding(bigram_rows(input_ids, self.pad_token_id, len(self.bigram)), self.bigram)
+        hidden = self.norm(hidden)
         return hidden if self.projection is None else self.projection(hidden)
 
 

@@ -26,19 +26,25 @@ from tlm_edge.compile.fold import (
 from tlm_edge.compile.graph import CommitteeGraph
 from tlm_edge.compile.rewrite import FIXED_QUERY, FeedForward, FullLayer, RewrittenClassifier
 from tlm_edge.export.executorch_parts import MatrixPerHead, Norm, Table, Text, kind_of, mean_of_rows, without_bias
+from tlm_edge.modeling.bigrams import bigram_rows
 
 
 class TokenRows(nn.Module):
-    """The sum of the rows of a text's tokens and of their positions, before any norm."""
+    """The sum of the rows of a text's tokens, their positions and, where there are any, pairs, before any norm."""
 
     def __init__(self, tables: CentredEmbeddings) -> None:
         super().__init__()
         self.words, self.positions = Table(tables.word), Table(tables.position)
+        self.bigrams = None if tables.bigram is None else Table(tables.bigram)
+        self.pad_token_id = tables.pad_token_id
 
     def forward(self, text: Text) -> Tensor:
         """Rows (1, length, width)."""
         rows: Tensor = self.words(text.input_ids) + self.positions(text.positions)
-        return rows
+        if self.bigrams is None:
+            return rows
+        pairs = bigram_rows(text.input_ids, self.pad_token_id, len(self.bigrams.rows))
+        return rows + self.bigrams(pairs)
 
 
 class Embedded(nn.Module):

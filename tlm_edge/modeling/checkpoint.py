@@ -31,6 +31,7 @@ _NAMES = {
     r"encoder\.embeddings\.word\.": "bert.embeddings.word_embeddings.",
     r"encoder\.embeddings\.position\.": "bert.embeddings.position_embeddings.",
     r"encoder\.embeddings\.token_type\.": "bert.embeddings.token_type_embeddings.",
+    r"encoder\.embeddings\.bigram\.": "bert.embeddings.bigram_embeddings.",
     r"encoder\.embeddings\.norm\.": "bert.embeddings.LayerNorm.",
     r"encoder\.embeddings\.projection\.": "bert.embeddings.projection.",
     r"encoder\.layers\.(\d+)\.(query|key|value)\.": r"bert.encoder.layer.\1.attention.self.\2.",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tlm_edge.modeling.bigrams import require_vocabulary
 from tlm_edge.modeling.hugging_face import FAMILY, in_berts_words
 from tlm_edge.runtime.errors import UserError
 
@@ -51,7 +52,9 @@ class EncoderConfig:
     instead of [CLS] (entity markers of relation classification); empty for the usual [CLS] readout.
     ``activation`` is that of the feed-forward blocks, ``readout_activation`` that between pooler and classifier (BERT:
     tanh, DistilBERT: relu, ELECTRA: gelu). ``embedding_size`` is the width of the embeddings where a projection makes
-    them as wide as the layers (ELECTRA), ``None`` where they are that wide by themselves.
+    them as wide as the layers (ELECTRA), ``None`` where they are that wide by themselves. With ``bigram_buckets`` the
+    embedding of a token has a third part, that of the pair it makes with the token before it: a row of a table of so
+    many (see ``bigrams``), which lets a shallow encoder see order.
     """
 
     vocab_size: int
@@ -70,6 +73,7 @@ class EncoderConfig:
     readout_activation: str = "tanh"
     embedding_size: int | None = None
     convolution: Convolution | None = None
+    bigram_buckets: int = 0
     markers: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
 
@@ -79,12 +83,15 @@ class EncoderConfig:
                 f"hidden size {self.hidden_size} is not a multiple of {self.num_attention_heads} heads: "
                 "choose --hidden-size and --heads so that it is"
             )
+        if self.bigram_buckets:
+            require_vocabulary(self.vocab_size)
 
     @property
     def is_plain(self) -> bool:
         """Whether Hugging Face's own BERT classes hold this model as it is."""
         usual_readout = self.readout_activation == "tanh" and not self.markers
-        return usual_readout and self.convolution is None and self.embedding_size is None
+        usual_embeddings = self.embedding_size is None and not self.bigram_buckets
+        return usual_readout and usual_embeddings and self.convolution is None
 
     @property
     def embedding_width(self) -> int:
@@ -102,6 +109,8 @@ class EncoderConfig:
         content |= {name: getattr(self, name) for name in _SHARED_FIELDS}
         if self.convolution is not None:
             content["convolution"] = asdict(self.convolution)
+        if self.bigram_buckets:
+            content["bigram_buckets"] = self.bigram_buckets
         if self.markers:
             content["markers"] = list(self.markers)
         if self.readout_activation != "tanh":
@@ -143,6 +152,7 @@ class EncoderConfig:
             fields["convolution"] = Convolution(
                 convolution["layers"], tuple(convolution["kernel"]), convolution["channels"]
             )
+        fields["bigram_buckets"] = content.get("bigram_buckets", 0)
         fields["markers"] = tuple(content.get("markers", ()))
         fields["labels"] = read_labels(content, where)
         return cls(**fields)
@@ -199,6 +209,7 @@ def _convolutional(hidden: int, heads: int, layers: int, kernel: tuple[int, int]
 ARCHITECTURES: dict[str, EncoderConfig] = {
     "bert-1": EncoderConfig(vocab_size=0),
     "bert-6": EncoderConfig(vocab_size=0, num_hidden_layers=6),
+    "bert-1-bigrams": EncoderConfig(vocab_size=0, bigram_buckets=1 << 14),
     "bert-1-conv2": _convolutional(256, 8, 2, (3, 3), 16),
     "paper-bert-6": EncoderConfig(0, 768, 6, 12, 3072),
     "paper-bert-1": EncoderConfig(0, 768, 1, 12, 3072),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tlm_edge.modeling.bigrams import bigram_rows
 from tlm_edge.modeling.config import EncoderConfig
 from tlm_edge.modeling.convolution import ConvolutionBlock
 from tlm_edge.modeling.dropout import Dropout, dropout
@@ -29,6 +30,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Embeddings(nn.Module):
     """Token + position + type embedding, LayerNorm, dropout: (batch, length) ids → (batch, length, hidden).
 
+    Where the configuration has them, the pair of a token and the one before it adds a row of its own.
     Where they are narrower than the layers, a projection widens them at the end.
     """
 
@@ -38,6 +40,8 @@ class Embeddings(nn.Module):
         self.word = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
         self.position = nn.Embedding(config.max_position_embeddings, width)
         self.token_type = nn.Embedding(config.type_vocab_size, width)
+        self.pad_token_id = config.pad_token_id
+        self.bigram = nn.Embedding(config.bigram_buckets, width) if config.bigram_buckets else None
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = None if config.embedding_size is None else nn.Linear(width, config.hidden_size)
@@ -46,6 +50,8 @@ class Embeddings(nn.Module):
         """Embed ``input_ids``."""
         length = input_ids.shape[1]
         hidden = self.word(input_ids) + self.position.weight[:length] + self.token_type.weight[0]
+        if self.bigram is not None:
+            hidden = hidden + self.bigram(bigram_rows(input_ids, self.pad_token_id, self.bigram.num_embeddings))
         hidden = self.dropout(self.norm(hidden))
         return hidden if self.projection is None else self.projection(hidden)
 

@@ -71,7 +71,8 @@ def initialize(model: nn.Module) -> None:
 
     Hidden matrices get a standard deviation of 1/√(inputs) rather than BERT's 0.02, which for narrow models leaves
     the attention switched off for millions of tokens; the position table starts sinusoidal (Vaswani et al., arXiv
-    1706.03762), scaled to the size of the other embeddings.
+    1706.03762), scaled to the size of the other embeddings. Pairs of tokens start at nothing: one that was never seen
+    says nothing, and an encoder that is given a table of them stays what it was.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -86,6 +87,8 @@ def initialize(model: nn.Module) -> None:
             table = module.embeddings.position.weight
             with torch.no_grad():
                 table.copy_(sinusoids(*table.shape) * 0.02 * math.sqrt(2))
+            if module.embeddings.bigram is not None:
+                nn.init.zeros_(module.embeddings.bigram.weight)
 
 
 def set_dropout(model: nn.Module, probability: float) -> None:

@@ -1,34 +1,26 @@
 """A linear classifier of token n-grams: a member that costs a look-up a token, and errs otherwise than a BERT does.
 
-Single tokens have a row of scores each, pairs of neighbours share rows by a hash, as in fastText (Joulin et al., *Bag
-of Tricks for Efficient Text Classification*, arXiv 1607.01759).
+Single tokens have a row of scores each, pairs of neighbours share rows by a hash.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from tlm_edge.files import write_json
+from tlm_edge.modeling.bigrams import bigram_rows, require_vocabulary
 from tlm_edge.modeling.checkpoint import WEIGHTS, copy_tokenizer, load_tensors, require_labels
 from tlm_edge.modeling.config import read_content, read_labels
 from tlm_edge.runtime.errors import UserError
 
 #: The ``model_type`` in ``config.json``.
 NGRAMS = "tlm-ngrams"
-
-#: What a pair's tokens are multiplied by; ids below ``LARGEST_VOCABULARY`` keep the sum below 2³¹, so that runtimes
-#: with 32-bit integers find the same row.
-_FIRST, _SECOND = 7919, 6007
-LARGEST_VOCABULARY = 1 << 17
-
-Ids = TypeVar("Ids", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -44,10 +36,7 @@ class NgramConfig:
     markers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.vocab_size > LARGEST_VOCABULARY:
-            raise UserError(
-                f"n-grams take vocabularies of up to {LARGEST_VOCABULARY:,} tokens, not {self.vocab_size:,}"
-            )
+        require_vocabulary(self.vocab_size)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``config.json``."""
@@ -71,7 +60,7 @@ class NgramConfig:
 class NgramClassifier(nn.Module):
     """Logits are the sum of the rows of a text's tokens and pairs, over the root of their number, and a bias.
 
-    A text's first token is paired with padding, so that there are as many pairs as tokens.
+    See ``bigrams.bigram_rows`` for the pairs.
     """
 
     def __init__(self, config: NgramConfig) -> None:
@@ -84,16 +73,11 @@ class NgramClassifier(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Logits (batch, labels) of ``input_ids`` (batch, length) with ``attention_mask`` 0 at padding."""
         visible = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        before = nn.functional.pad(input_ids, (1, 0), value=self.config.pad_token_id)[:, :-1]
-        rows = self.unigrams(input_ids) + self.bigrams(pair_buckets(before, input_ids, self.config.buckets))
+        pairs = bigram_rows(input_ids, self.config.pad_token_id, self.config.buckets)
+        rows = self.unigrams(input_ids) + self.bigrams(pairs)
         visible = visible.to(rows.dtype).unsqueeze(-1)
         logits: Tensor = (rows * visible).sum(dim=1) * visible.sum(dim=1).rsqrt() + self.bias
         return logits
-
-
-def pair_buckets(first: Ids, second: Ids, buckets: int) -> Ids:
-    """The row of each pair of token ids, integer arrays of any shape."""
-    return (first * _FIRST + second * _SECOND) % buckets
 
 
 def load_ngrams(folder: Path) -> NgramClassifier:

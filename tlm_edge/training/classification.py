@@ -46,6 +46,7 @@ class FinetuneJob:
     unless the first source has a validation split. ``test_data`` is only measured on, at the end.
     ``rows_per_label`` rows of each label are drawn from each source, always the same ones; all are taken if None.
     With ``max_length`` the classifier has only so many positions, and longer texts are cut to it ever after.
+    ``bigram_buckets`` gives the encoder a table of that many rows for pairs of tokens, if it has none.
     """
 
     data: tuple[str, ...]
@@ -60,6 +61,7 @@ class FinetuneJob:
     columns: tuple[str, ...] = ()
     rows_per_label: int | None = None
     max_length: int | None = None
+    bigram_buckets: int | None = None
     validation_share: float = 0.1
     half: bool = False
     #: A teacher to learn from beside the labels.
@@ -130,7 +132,10 @@ def load_pretrained(model: SequenceClassifier, checkpoint: Path) -> None:
     positions = hugging_face_name("encoder.embeddings.position.weight")
     if positions in weights:
         weights[positions] = weights[positions][: model.config.max_position_embeddings]
-    load_weights(model, weights, checkpoint, optional=r"bert\.pooler\.|classifier\.")
+    optional = r"bert\.pooler\.|classifier\."
+    if not read_config(checkpoint).bigram_buckets:
+        optional += r"|bert\.embeddings\.bigram_embeddings\."
+    load_weights(model, weights, checkpoint, optional=optional)
 
 
 def load_tasks(job: LabelledJob) -> tuple[Task, list[Task]]:
@@ -182,8 +187,14 @@ def _config(job: FinetuneJob, tokenizer: Tokenizer, task: Task, markers: tuple[i
         raise UserError(
             f"--max-length {job.max_length}: the encoder has only {base.max_position_embeddings} positions; give less"
         )
+    if job.bigram_buckets is not None and base.bigram_buckets not in (0, job.bigram_buckets):
+        raise UserError(
+            f"--bigrams {job.bigram_buckets}: the encoder's table of pairs has {base.bigram_buckets} rows, which stay; "
+            "leave --bigrams away"
+        )
     return replace(
         base,
+        bigram_buckets=job.bigram_buckets or base.bigram_buckets,
         vocab_size=max(base.vocab_size, vocabulary),
         max_position_embeddings=job.max_length or base.max_position_embeddings,
         hidden_dropout_prob=job.recipe.dropout,

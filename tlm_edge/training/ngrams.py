@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tlm_edge.data.tokenizer import load_tokenizer
 from tlm_edge.files import new_folder, refuse_existing, write_json
-from tlm_edge.modeling.ngrams import NgramClassifier, NgramConfig, pair_buckets, save_ngrams
+from tlm_edge.modeling.bigrams import pair_buckets
+from tlm_edge.modeling.ngrams import NgramClassifier, NgramConfig, save_ngrams
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.classification import encode_splits, load_tasks
 from tlm_edge.training.examples import EncodedExamples

@@ -19,7 +19,7 @@ from tlm_edge.modeling.checkpoint import load_classifier
 from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training import finetune as loop
-from tlm_edge.training.classification import prepare
+from tlm_edge.training.classification import FinetuneJob, load_pretrained, prepare
 from tlm_edge.training.finetune import EpochResult, FinetuneRecipe, finetune
 from tlm_edge.training.finetune_job import run_finetune
 from tlm_edge.training.metrics import ClassificationMetrics
@@ -224,3 +224,16 @@ def test_rows_per_label_limits_training_but_not_testing(tiny_tokenizer: Path, tm
     assert ready.test is not None and len(ready.test) == 200
     again = prepare(replace(job, recipe=replace(job.recipe, seed=1)))
     assert again.train.digest() == ready.train.digest()
+
+
+def test_the_first_layers_of_a_deep_model_are_taken(tiny_deep_checkpoint: Path, tmp_path: Path) -> None:
+    job = FinetuneJob((DATA,), tmp_path / "out", FinetuneRecipe(dropout=0.0), checkpoint=tiny_deep_checkpoint, layers=2)
+    shallow = SequenceClassifier(prepare(job).config).eval()
+    load_pretrained(shallow, tiny_deep_checkpoint)
+    deep = load_classifier(tiny_deep_checkpoint)
+    del deep.encoder.layers[2:]
+    ids = torch.randint(5, 300, (3, 12))
+    assert len(shallow.encoder.layers) == 2
+    assert torch.equal(shallow.encoder(ids), deep.encoder(ids))
+    with pytest.raises(UserError, match="--layers 4: .* has only 3"):
+        prepare(replace(job, layers=4))

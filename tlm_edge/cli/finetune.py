@@ -51,7 +51,12 @@ def finetune(
     ] = None,
     hidden_size: training.HiddenSizeOption = None,
     heads: training.HeadsOption = None,
-    layers: training.LayersOption = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            "--layers", min=1, metavar="N", help="Layers from scratch, or the first N of CHECKPOINT and no more."
+        ),
+    ] = None,
     rows_per_label: training.RowsPerLabelOption = None,
     epochs: training.EpochsOption = 3,
     learning_rate: training.FinetuneLearningRateOption = 5e-4,
@@ -88,6 +93,8 @@ def finetune(
     """
     if (checkpoint is None) == (from_scratch is None):
         raise UserError("name the CHECKPOINT to start from, or give --from-scratch ARCH, one of the two")
+    if checkpoint is not None and (hidden_size or heads):
+        raise UserError("--hidden-size and --heads are for --from-scratch: those of a checkpoint stay")
     if unlabelled and teacher is None:
         raise UserError("--unlabelled needs --teacher MODEL: who else would say what the texts are")
     training.begin(threads)
@@ -129,6 +136,7 @@ def finetune(
         rows_per_label=rows_per_label,
         max_length=max_length,
         bigram_buckets=bigrams,
+        layers=None if checkpoint is None else layers,
         validation_share=validation_share,
         half=half,
         distillation=None

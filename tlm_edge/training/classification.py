@@ -46,7 +46,8 @@ class FinetuneJob:
     unless the first source has a validation split. ``test_data`` is only measured on, at the end.
     ``rows_per_label`` rows of each label are drawn from each source, always the same ones; all are taken if None.
     With ``max_length`` the classifier has only so many positions, and longer texts are cut to it ever after.
-    ``bigram_buckets`` gives the encoder a table of that many rows for pairs of tokens, if it has none.
+    ``bigram_buckets`` gives the encoder a table of that many rows for pairs of tokens, if it has none; of a checkpoint
+    only the first ``layers`` are taken, if that is given.
     """
 
     data: tuple[str, ...]
@@ -62,6 +63,7 @@ class FinetuneJob:
     rows_per_label: int | None = None
     max_length: int | None = None
     bigram_buckets: int | None = None
+    layers: int | None = None
     validation_share: float = 0.1
     half: bool = False
     #: A teacher to learn from beside the labels.
@@ -192,8 +194,11 @@ def _config(job: FinetuneJob, tokenizer: Tokenizer, task: Task, markers: tuple[i
             f"--bigrams {job.bigram_buckets}: the encoder's table of pairs has {base.bigram_buckets} rows, which stay; "
             "leave --bigrams away"
         )
+    if job.layers is not None and job.layers > base.num_hidden_layers:
+        raise UserError(f"--layers {job.layers}: {job.source} has only {base.num_hidden_layers}; give at most that")
     return replace(
         base,
+        num_hidden_layers=job.layers or base.num_hidden_layers,
         bigram_buckets=job.bigram_buckets or base.bigram_buckets,
         vocab_size=max(base.vocab_size, vocabulary),
         max_position_embeddings=job.max_length or base.max_position_embeddings,

@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.reproduce.small import probabilities
+from tests.reproduce.small import outcome, probabilities
 from tests.tiny_models import labelled_texts
+from tlm_edge.reproduce.findings import find
+from tlm_edge.reproduce.outcome import write_outcome
 from tlm_edge.reproduce.results import distil, read_results
 from tlm_edge.runtime.errors import UserError
 
@@ -18,11 +20,27 @@ def results(reproduction):
 
 def test_a_committee_is_the_mean_of_its_members(results, tiny_folder) -> None:
     (committee,) = [c for c in results.committees if c.corpus == "texts"]
-    assert (committee.architecture, committee.task, committee.seeds) == ("bert-1", "agnews", (0, 1))
+    assert (committee.architecture, committee.task) == ("bert-1", "agnews")
+    assert committee.members == tuple(f"finetune-agnews-bert-1-texts-seed{seed}" for seed in (0, 1))
     votes = sum(probabilities(tiny_folder / f"tiny-committee-{seed}").astype(np.float16) for seed in (0, 1))
     assert np.array_equal(results.predicted[committee.name], votes.argmax(axis=1))
     right = results.right(committee.name, "agnews")
     assert right.mean() == pytest.approx((votes.argmax(axis=1) == labelled_texts()[1]).mean())
+
+
+def test_shallow_variants_vote_together_too(reproduction, tiny_checkpoint, tmp_path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(reproduction, folder)
+    plan = (folder / "plan.toml").read_text(encoding="utf-8")
+    more = '[architectures.bert-1-wide]\narch = "bert-1"\nhidden_size = 512\n\n[architectures.bert-3]'
+    plan = plan.replace("[architectures.bert-3]", more).replace('["bert-3"]', '["bert-3", "bert-1-wide"]')
+    (folder / "plan.toml").write_text(plan, encoding="utf-8")
+    other = outcome("bert-1-wide", "texts", 0)
+    write_outcome(folder / "outcomes", other, probabilities=probabilities(tiny_checkpoint))
+    (mixed,) = [committee for committee in read_results(folder).committees if committee.architecture == "mixed"]
+    assert mixed.members == ("finetune-agnews-bert-1-texts-seed0", "finetune-agnews-bert-1-wide-texts-seed0")
+    (compared,) = [one for one in find(read_results(folder)).findings[3].comparisons if "mixed" in one.first]
+    assert (compared.first, compared.second, compared.whole) == ("2 × mixed", "bert-3", True)
 
 
 def test_what_is_missing_is_known(results) -> None:

@@ -69,7 +69,7 @@ def committee_sizes(results: Results, condition: Condition) -> tuple[Size, ...]:
         found[1].append(float(results.right(member.run, task).mean()))
     for committee in results.committees:
         if (committee.architecture, committee.corpus, committee.task) == (architecture, corpus, task):
-            found[len(committee.seeds)].append(float(results.right(committee.name, task).mean()))
+            found[len(committee.members)].append(float(results.right(committee.name, task).mean()))
     return tuple(
         Size(members, sum(each) / len(each), min(each), max(each), len(each)) for members, each in sorted(found.items())
     )

@@ -10,6 +10,8 @@ from tlm_edge.modeling.config import ARCHITECTURES
 from tlm_edge.reproduce.plan import Plan
 from tlm_edge.reproduce.runs import plan_runs
 
+#: What a committee has in the place of an architecture if each member is of another one.
+MIXED = "mixed"
 #: Architecture, corpus (None: from scratch) and task of classifiers that differ in their seeds alone.
 Condition = tuple[str, str | None, str]
 
@@ -91,3 +93,18 @@ class Design:
     def largest_corpus(self, architecture: str, task: str) -> str | None:
         """The largest of ``sizes``; None if there is none."""
         return next(iter(self.sizes(architecture, task)[::-1]), None)
+
+    def committees(self, deep: str, task: str) -> dict[str, tuple[str, int]]:
+        """Shallow architecture → the largest corpus that it shares with a deep one, and its members there.
+
+        ``MIXED`` stands for one member of each shallow architecture, where there are several.
+        """
+        found: dict[str, tuple[str, int]] = {}
+        for name in self.architectures:
+            common = [corpus for corpus in self.sizes(deep, task) if corpus in self.sizes(name, task)]
+            if common and not self.deep(name):
+                found[name] = (common[-1], len(self.seeds((name, common[-1], task))))
+        corpora = {corpus for corpus, _ in found.values()}
+        if len(found) > 1 and len(corpora) == 1:
+            found[MIXED] = (corpora.pop(), len(found))
+        return {name: (corpus, members) for name, (corpus, members) in found.items() if members > 1}

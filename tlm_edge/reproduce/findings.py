@@ -163,12 +163,10 @@ def _gain_grows_with_overlap(results: Results, design: Design) -> Iterator[Compa
 
 
 def _committee_matches_deep(results: Results, design: Design) -> Iterator[Comparison]:
-    for shallow in (name for name in design.architectures if not design.deep(name)):
-        for deep in filter(design.deep, design.architectures):
-            for task in design.tasks:
-                common = [corpus for corpus in design.sizes(deep, task) if corpus in design.sizes(shallow, task)]
-                if common:
-                    yield _voted(results, design, (shallow, common[-1], task), (deep, common[-1], task))
+    for deep in filter(design.deep, design.architectures):
+        for task in design.tasks:
+            for architecture, planned in design.committees(deep, task).items():
+                yield _voted(results, design, architecture, planned, deep, task)
 
 
 _CLAIMS = (
@@ -207,24 +205,27 @@ def _paired(results: Results, design: Design, first: Condition, second: Conditio
     yield told
 
 
-def _voted(results: Results, design: Design, members: Condition, deep: Condition) -> Comparison:
-    """The committee of all members there are against the deep models there are."""
-    task = members[2]
-    committees = [c for c in results.committees if (c.architecture, c.corpus, c.task) == members]
-    others = results.classifiers(*deep)
+def _voted(
+    results: Results, design: Design, architecture: str, planned: tuple[str, int], deep: str, task: str
+) -> Comparison:
+    """The committee of all members there are, of ``planned`` corpus and number, against the deep models there are."""
+    corpus, members = planned
+    wanted = (architecture, corpus, task)
+    committees = [each for each in results.committees if (each.architecture, each.corpus, each.task) == wanted]
+    others = results.classifiers(deep, corpus, task)
     if not committees or not others:
-        return Comparison(task, f"{len(design.seeds(members))} × {members[0]}", deep[0])
-    largest = max(committees, key=lambda committee: len(committee.seeds))
+        return Comparison(task, f"{members} × {architecture}", deep)
+    largest = max(committees, key=lambda committee: len(committee.members))
     vote = results.right(largest.name, task)
     rights = [results.right(other.run, task) for _, other in sorted(others.items())]
     difference = bootstrap_difference([vote], rights)
     return Comparison(
         task,
-        f"{len(largest.seeds)} × {members[0]}",
-        deep[0],
+        f"{len(largest.members)} × {architecture}",
+        deep,
         first_accuracies=(float(vote.mean()),),
         second_accuracies=tuple(float(right.mean()) for right in rights),
-        whole=design.seeds(members) == set(largest.seeds) and design.seeds(deep) == set(others),
+        whole=len(largest.members) == members and design.seeds((deep, corpus, task)) == set(others),
         difference=difference,
         rows=tuple(mcnemar(vote, right) for right in rights),
         decision=decide(difference, MARGIN),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tlm_edge.files import new_folder
+from tlm_edge.reproduce.conditions import MIXED, Design
 from tlm_edge.reproduce.folder import PLAN
 from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, read_expected, read_outcomes, read_probabilities
 from tlm_edge.reproduce.overlap import Overlap
@@ -37,13 +38,17 @@ _MOST_COMMITTEES = 12
 
 @dataclass(frozen=True)
 class Committee:
-    """The soft vote of classifiers that differ in their seeds alone, pre-training included; a mean of probabilities."""
+    """The soft vote of independently pre-trained classifiers, the mean of their probabilities.
+
+    They differ in their seeds alone or, where ``architecture`` is ``MIXED``, in their architectures too.
+    """
 
     name: str
     architecture: str
     corpus: str | None
     task: str
-    seeds: tuple[int, ...]
+    #: Names of their runs.
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -100,18 +105,17 @@ def read_results(folder: Path) -> Results:
                 f"{folder / OUTCOMES / outcome.run}.npy: not as many rows as {outcome.expected}: delete both"
             )
     predicted = {name: rows.argmax(axis=1) for name, rows in probabilities.items()}
-    committees = _committees(outcomes)
-    by_condition = {(o.architecture, o.corpus, o.task, o.seed): o.run for o in classifiers}
+    committees = _committees(Design.of(plan), outcomes)
     for committee in committees:
-        members = [by_condition[committee.architecture, committee.corpus, committee.task, s] for s in committee.seeds]
-        predicted[committee.name] = np.mean([probabilities[name] for name in members], axis=0).argmax(axis=1)
+        votes = [probabilities[member] for member in committee.members]
+        predicted[committee.name] = np.mean(votes, axis=0).argmax(axis=1)
     return Results(plan, outcomes, committees, expected, predicted, overlaps)
 
 
 def _read_kept(folder: Path, plan: Plan, overlaps: dict[str, dict[str, Overlap]]) -> Results:
     outcomes = _of_plan(plan, _read_lines(folder / _LINES))
     answers = _read_answers(folder / _ANSWERS)
-    committees = _committees(outcomes)
+    committees = _committees(Design.of(plan), outcomes)
     tuned = [outcome for outcome in outcomes if outcome.probabilities]
     needed = [f"{_EXPECTED}{outcome.task}" for outcome in tuned] + [*_names(tuned), *_names(committees)]
     if lacking := [name for name in needed if name not in answers]:
@@ -155,20 +159,28 @@ def _names(things: Sequence[Outcome] | Sequence[Committee]) -> Iterator[str]:
     yield from (thing.run if isinstance(thing, Outcome) else thing.name for thing in things)
 
 
-def _committees(outcomes: Sequence[Outcome]) -> tuple[Committee, ...]:
-    """Committees of two members and more, of all sizes that each condition has seeds for."""
+def _committees(design: Design, outcomes: Sequence[Outcome]) -> tuple[Committee, ...]:
+    """Committees of two members and more: of all sizes that the seeds make, and of one of each shallow architecture."""
 
     def condition(outcome: Outcome) -> tuple[str, str, str]:
         return outcome.architecture, outcome.corpus or "", outcome.task or ""
 
     tuned = sorted((o for o in outcomes if o.kind == "finetune"), key=lambda o: (*condition(o), o.seed))
     found = []
+    variants: dict[tuple[str, str], list[str]] = {}
     for (architecture, corpus, task), group in groupby(tuned, key=condition):
-        seeds = [outcome.seed for outcome in group]
-        for size in range(2, len(seeds) + 1):
-            for chosen in islice(combinations(seeds, size), _MOST_COMMITTEES):
-                name = f"committee-{task}-{architecture}-{corpus or SCRATCH}-seeds{'.'.join(map(str, chosen))}"
-                found.append(Committee(name, architecture, corpus or None, task, chosen))
+        runs = {outcome.seed: outcome.run for outcome in group}
+        for size in range(2, len(runs) + 1):
+            for seeds in islice(combinations(runs, size), _MOST_COMMITTEES):
+                name = f"committee-{task}-{architecture}-{corpus or SCRATCH}-seeds{'.'.join(map(str, seeds))}"
+                members = tuple(runs[seed] for seed in seeds)
+                found.append(Committee(name, architecture, corpus or None, task, members))
+        if corpus and architecture in design.architectures and not design.deep(architecture):
+            variants.setdefault((corpus, task), []).append(runs[min(runs)])
+    for (corpus, task), members_of in variants.items():
+        if len(members_of) > 1:
+            name = f"committee-{task}-{MIXED}-{corpus}-{len(members_of)}"
+            found.append(Committee(name, MIXED, corpus, task, tuple(members_of)))
     return tuple(found)
 
 

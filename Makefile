@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut
 NEXT_INSTALLED := $(NEXT)/.installed-$(shell cat $(NEXT_LOCK) | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser setup-emulation quickstart test test-slow test-transformers lint format lock docs benchmarks wheel clean setup-android apk test-android
+.PHONY: help setup setup-browser setup-emulation quickstart reproduce test test-slow test-transformers lint format lock docs benchmarks wheel clean setup-android apk test-android
 
 help: ## Show this list (the default)
 	@echo "make TARGET, with one of:"
@@ -26,6 +26,9 @@ setup: $(INSTALLED) ## Build .venv with every locked package and tlm-edge itself
 
 quickstart: setup ## Compare a deep model with a committee of shallow ones on this machine, with the shipped models
 	$(BIN)/tlm-edge quickstart $(ARGS)
+
+reproduce: setup ## Carry out the paper's experiments at their smallest scale (ARGS="laptop --data DATA" for a larger one)
+	$(BIN)/tlm-edge reproduce $(ARGS)
 
 test: setup ## Run the tests but for the slow ones
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)

@@ -103,7 +103,6 @@ def _carry_on(console: Console, reproduction: Reproduction, request: Request) ->
     from tlm_edge.cli.outcome import INTERRUPTED
     from tlm_edge.reproduce.progress import shown
     from tlm_edge.reproduce.reproduce import carry_on
-    from tlm_edge.reproduce.write import write_findings
 
     place, state = reproduction.place, reproduction.state
     console.print(f"{place.plan.name}: {len(state.done)} of {len(state.runs)} runs done", highlight=False)
@@ -112,6 +111,9 @@ def _carry_on(console: Console, reproduction: Reproduction, request: Request) ->
     if not finished:
         console.print(f"stopped; the state is in {request.out}; the same command goes on", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
+    # Not before: it brings PyTorch along, which only the runs' own processes need.
+    from tlm_edge.reproduce.write import write_findings
+
     page = write_findings(place.folder, place.plan, place.data)
     console.print(f"{request.out}: {len(state.done)} of {len(state.runs)} runs done", soft_wrap=True, highlight=False)
     console.print(f"report: {page} (open it in a browser)", soft_wrap=True, highlight=False)

@@ -119,7 +119,7 @@ def _page(finding: Finding, findings: Findings, results: Results, drawn: bool) -
     if finding.name == "overlap" and results.overlaps:
         yield "Overlap of each corpus with each task's training texts:"
         yield overlaps(results)
-    commands = [outcome.command for outcome in results.outcomes if outcome.kind != "pretrain"][:1]
+    commands = [outcome.command for outcome in results.outcomes if outcome.kind == "finetune"][:1]
     if commands:
         yield "One of its runs by itself, in the folder of the reproduction:\n\n```\n" + commands[0] + "\n```"
     yield "[all findings](index.md)"

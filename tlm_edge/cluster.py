@@ -6,8 +6,10 @@ The machines must have the same version of tlm-edge, and see the same files unde
 from __future__ import annotations
 
 import os
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tlm_edge.extras import require_extra
@@ -51,7 +53,7 @@ class Cluster:
         """Begin ``work(*arguments)``, a function of a module, somewhere in the cluster."""
         # A process that served one piece of work serves no other: libraries keep state.
         task = self._ray.remote(num_cpus=self._threads, num_gpus=self._gpus(), max_calls=1, max_retries=RETRIES)(_done)
-        self._tasks[task.remote(work, arguments)] = name
+        self._tasks[task.remote(work, arguments, Path.cwd())] = name
 
     def ended(self) -> list[tuple[str, str | None]]:
         """The names of the works that ended since the last time, each with why it failed, None if it did not."""
@@ -92,7 +94,7 @@ class Cluster:
         return min(places)
 
 
-def each(cluster: Cluster, works: dict[str, tuple[Any, ...]], work: Callable[..., None], look: float = 0.5) -> None:
+def each(cluster: Cluster, work: Callable[..., None], works: Mapping[str, tuple[Any, ...]], look: float = 0.5) -> None:
     """Do ``work(*arguments)`` for the arguments of every name in ``works``, as many at once as there is room for.
 
     Raises ``UserError`` with the first fault; what was done is not lost. A Ctrl-C stops all.
@@ -115,12 +117,15 @@ def each(cluster: Cluster, works: dict[str, tuple[Any, ...]], work: Callable[...
     cluster.leave()
 
 
-def _done(work: Callable[..., None], arguments: tuple[Any, ...]) -> str | None:
-    """Why ``work`` failed, None if it did not: what Ray would repeat is only the death of a process."""
+def _done(work: Callable[..., None], arguments: tuple[Any, ...], folder: Path) -> str | None:
+    """Why ``work``, done in ``folder``, failed; None if it did not. Only the death of a process is left to Ray."""
     try:
+        os.chdir(folder)
         work(*arguments)
     except UserError as error:
         return str(error)
+    except FileNotFoundError as error:
+        return f"{platform.node()} doesn't see {error.filename}: all machines must share the files"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -13,6 +13,7 @@ from tlm_edge.cli.options import (
     ForceOption,
     LabelColumnOption,
     OutOption,
+    RayOption,
     SeedOption,
     TextColumnOption,
     ThreadsOption,
@@ -123,6 +124,7 @@ def train(
             help="Let a linear classifier of n-grams vote, too; a hundred held-out rows a member weight the votes.",
         ),
     ] = False,
+    ray: RayOption = None,
     encoder: Annotated[
         list[str] | None,
         typer.Option(
@@ -255,7 +257,9 @@ def train(
             first_tokens=first_tokens,
         )
     kept = encoders_out or out.with_name(out.name + "-encoders")
-    job = CommitteeJob(members, out, finetune, encoders, pretrain, kept if pretrain else None, with_ngrams)
+    job = CommitteeJob(
+        members, out, finetune, encoders, pretrain, kept if pretrain else None, with_ngrams, ray, threads or 1
+    )
     with training.resumable():
         done = run_committee(job, resume=resume, force=force)
     training.print_committee_result(out, done, kept if pretrain else None)

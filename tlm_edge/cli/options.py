@@ -38,6 +38,14 @@ ThreadsOption = Annotated[
         "--threads", min=1, metavar="N", help="Threads to compute with; as many as there are cores if not given."
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Train on this Ray cluster, as much at once as it has room for; its machines share the files.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
 
 DataOption = Annotated[

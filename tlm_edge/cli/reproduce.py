@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tlm_edge.cli.options import RayOption
 from tlm_edge.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,14 +30,7 @@ def reproduce(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Runs at once, each in its own process.")] = 1,
     threads: Annotated[int, typer.Option("--threads", min=1, metavar="N", help="Threads of each run.")] = 1,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray",
-            metavar="ADDRESS",
-            help="Run on this Ray cluster, as much as it has room for; its machines share DIR.",
-        ),
-    ] = None,
+    ray: RayOption = None,
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="PATTERN", help="Only runs named like '*-agnews-*', and what those need."),

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import PartialState
 
+from tlm_edge.cluster import Cluster, each
 from tlm_edge.data.tasks import load_examples
 from tlm_edge.files import refuse_existing, sha256_file
 from tlm_edge.modeling.checkpoint import WEIGHTS
@@ -48,6 +50,9 @@ class CommitteeJob:
     pretrain: PretrainJob | None = None
     encoders_out: Path | None = None
     with_ngrams: bool = False
+    #: The Ray cluster that trains the members side by side, with so many threads each; this process if None.
+    ray: str | None = None
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
         return done
     with open_run(job.out, settings, resume=resume, force=force) as run:
         names = [f"{job.out.name}-{number:02d}" for number in range(job.members)]
-        members = [_train_member(job, number, run.work / name) for number, name in enumerate(names)]
+        members = _train_members(job, [run.work / name for name in names])
         ready = prepare(replace(job.finetune, checkpoint=members[0], scratch=None, tokenizer=None))
         if job.with_ngrams:
             members.append(_train_ngrams(job, members[0], run.work / f"{job.out.name}-ngrams"))
@@ -135,6 +140,19 @@ def build_measured(
     )
     build_committee(members, out, card=card, weights=weights, force=force)
     return {} if scores is None else {"test": scores.to_json()}
+
+
+def _train_members(job: CommitteeJob, outs: list[Path]) -> list[Path]:
+    if job.ray is None:
+        return [_train_member(job, number, out) for number, out in enumerate(outs)]
+    cluster = Cluster(job.ray, threads=job.threads)
+    each(cluster, _train_on_cluster, {out.name: (job, number, out) for number, out in enumerate(outs)})
+    return outs
+
+
+def _train_on_cluster(job: CommitteeJob, number: int, out: Path) -> None:
+    torch.set_num_threads(job.threads)
+    _train_member(job, number, out)
 
 
 def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:

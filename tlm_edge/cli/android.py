@@ -121,7 +121,7 @@ def bench(
     from tlm_edge.android.bench import bench as measure
     from tlm_edge.bench.assemble import now
     from tlm_edge.bench.bench import OUT
-    from tlm_edge.cli.bench import print_json, print_records, shown_progress
+    from tlm_edge.cli.bench_output import print_json, print_records, shown_progress
     from tlm_edge.runtime.bundle import open_bundle
 
     counts = tuple(threads or (1,))

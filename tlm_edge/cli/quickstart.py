@@ -15,7 +15,7 @@ def quickstart(out: OptionalOutOption = None, force: ForceOption = False) -> Non
     """
     from rich.console import Console
 
-    from tlm_edge.cli.bench import print_records, require_all, shown_progress
+    from tlm_edge.cli.bench_output import print_records, require_all, shown_progress
     from tlm_edge.files import refuse_existing
     from tlm_edge.quickstart import tell_story
 

@@ -35,6 +35,8 @@ DEVICES = ("rpi4", "rpi5")
 #: The shipped classifiers, the quickest first, and how each is exported.
 MODELS = ("agnews-bert-1", "agnews-committee", "agnews-bert-6")
 PRECISIONS, TARGETS = ("int8", "fp32"), ("onnx", "tflite", "executorch")
+#: Texts that are labelled before what is done is kept.
+PART = 50
 
 
 def main() -> None:
@@ -89,10 +91,25 @@ def compare(folder: Path, asked: Path, labels: list[str]) -> Iterator[dict[str, 
 
 def logits_of(bundle: Bundle, asked: Path, folder: Path, device: str | None) -> np.ndarray:
     """Logits, float32 (texts, members, labels), from this machine or an emulated ``device``."""
-    texts = len(json.loads(asked.read_text(encoding="utf-8")))
-    answer = folder / f"{bundle.manifest.name}-{device or 'here'}-{texts}.npy"
+    texts = json.loads(asked.read_text(encoding="utf-8"))
+    answer = folder / f"{bundle.manifest.name}-{device or 'here'}-{len(texts)}.npy"
     if not answer.is_file():
+        parts = [logits_of_part(bundle, texts, start, folder, device) for start in range(0, len(texts), PART)]
         making = answer.with_name(f"making-{answer.name}")
+        np.save(making, np.concatenate([np.load(part) for part in parts]))
+        making.rename(answer)
+        for part in parts:
+            part.unlink()
+    logits: np.ndarray = np.load(answer)
+    return logits
+
+
+def logits_of_part(bundle: Bundle, texts: list[str], start: int, folder: Path, device: str | None) -> Path:
+    """The file with the logits of ``PART`` texts from ``start`` on: a deep model's of all take half an hour."""
+    stem = f"{bundle.manifest.name}-{device or 'here'}-{len(texts)}-from-{start}"
+    answer, asked, making = (folder / name for name in (f"{stem}.npy", f"{stem}.json", f"making-{stem}.npy"))
+    if not answer.is_file():
+        asked.write_text(json.dumps(texts[start : start + PART]), encoding="utf-8")
         arguments = [SCRIPT, str(bundle.folder.resolve()), str(asked), str(making)]
         if device is None:
             subprocess.run([sys.executable, *arguments], check=True)
@@ -101,8 +118,8 @@ def logits_of(bundle: Bundle, asked: Path, folder: Path, device: str | None) -> 
             if status:
                 sys.exit(f"error: {bundle.manifest.name} on {device}: {errors.strip()[-500:]}")
         making.rename(answer)
-    logits: np.ndarray = np.load(answer)
-    return logits
+        asked.unlink()
+    return answer
 
 
 def labels_of(logits: np.ndarray) -> np.ndarray:

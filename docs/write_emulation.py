@@ -166,8 +166,18 @@ def page() -> str:
 
 
 def _models(rows: Sequence[dict[str, Any]]) -> str:
-    names = dict.fromkeys(row["bundle"].removesuffix(f"-{row['target']}-{row['precision']}") for row in rows)
-    return " and ".join(f"`{name}`" for name in names)
+    """The models' names, with the precisions of those that aren't there in all."""
+    stored: dict[str, dict[str, None]] = {}
+    for row in rows:
+        stored.setdefault(row["bundle"].removesuffix(f"-{row['target']}-{row['precision']}"), {})[row["precision"]] = (
+            None
+        )
+    most = max(len(precisions) for precisions in stored.values())
+    named = [
+        f"`{name}`" + ("" if len(precisions) == most else f" (in {' and '.join(precisions)} alone so far)")
+        for name, precisions in stored.items()
+    ]
+    return ", ".join(named[:-1]) + " and " * (len(named) > 1) + named[-1]
 
 
 def _outputs(rows: Sequence[dict[str, Any]]) -> str:

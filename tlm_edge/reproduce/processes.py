@@ -21,8 +21,14 @@ from tlm_edge.runtime.errors import UserError
 _LOOK = 1.0
 #: Seconds that stopped runs have to save their state.
 _PATIENCE = 60.0
-#: Imported once, by the process that those of the runs are forked from: seconds of each run.
-_PRELOADED = ["tlm_edge.training.pretrain_job", "tlm_edge.training.finetune_job"]
+#: Imported once, by the process that those of the runs are forked from: six seconds of each run.
+_PRELOADED = [
+    "tlm_edge.training.pretrain_job",
+    "tlm_edge.training.finetune_job",
+    "torch._dynamo",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+]
 
 
 class LocalProcesses:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.android.vectors import write_vectors
-from tlm_edge.android.build import PACKAGE, assets, compile_app, link_resources
+from tlm_edge.android.build import compile_app
 from tlm_edge.android.compile import Project, cached, compile_core, compile_engine, compile_module, open_project
 from tlm_edge.android.parts import missing
 from tlm_edge.android.toolchain import missing_programs, run
@@ -46,7 +44,7 @@ def desktop(project: Project) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def screens(project: Project, desktop: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def screens(project: Project, desktop: list[Path]) -> list[Path]:
     """Class path of the app's activities under Robolectric, with the desktop's ONNX Runtime, and of their tests."""
     platform, robolectric = project.platform, project.files("robolectric")
     _, core, onnx, *library = desktop
@@ -59,18 +57,4 @@ def screens(project: Project, desktop: list[Path], tmp_path_factory: pytest.Temp
     *_, r_classes, app = compile_app(project, ())
     classpath = [core, onnx, r_classes, app, monitor, *library, *robolectric]
     tests = compile_module(project, "app-tests", [project.folder / "app/src/test/kotlin"], [*classpath, *platform])
-    # What the Android Gradle plugin would tell Robolectric: manifest, and resources with the assets in one archive.
-    told = tmp_path_factory.mktemp("config")
-    resources, archive = link_resources(project), told / "app.apk"
-    shutil.copy(resources / "base.apk", archive)
-    with zipfile.ZipFile(archive, "a") as opened:
-        for name, content in assets().items():
-            opened.writestr(name, content)
-    config = told / "com/android/tools/test_config.properties"
-    config.parent.mkdir(parents=True)
-    config.write_text(
-        f"android_merged_manifest={resources}/AndroidManifest.xml\nandroid_resource_apk={archive}\n"
-        f"android_custom_package={PACKAGE}\n",
-        encoding="utf-8",
-    )
-    return [told, tests, *classpath, *platform]
+    return [tests, *classpath, *platform]

@@ -18,11 +18,12 @@ import pytest
 
 from tests.android.bionic import write_bionic
 from tests.android.jvm import run_junit
+from tests.android.robolectric import run_app
 from tests.android.vectors import cascaded, write_answers
 from tlm_edge.android.build import libraries, native_libraries
 from tlm_edge.android.compile import ENGINES, Project, compile_core, compile_engine, compile_module
 from tlm_edge.export.export import export_model
-from tlm_edge.runtime.bundle import open_bundle
+from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.shipped import models_folder
 
 pytestmark = [
@@ -33,39 +34,81 @@ pytestmark = [
 ]
 
 
-def test_every_engine_answers_as_python_does(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundles = [open_bundle(models_folder() / "agnews-committee/onnx-int8")]
-    for target in ("tflite", "executorch"):
-        pytest.importorskip({"tflite": "litert_torch", "executorch": "executorch"}[target])
-        bundles.append(export_model("agnews-bert-1", target, "fp32", tmp_path / target, tell=str))
-        bundles.append(export_model("agnews-committee", target, "int8", tmp_path / f"{target}-int8", tell=str))
-    bundles.append(export_model(cascaded(tmp_path), "tflite", "int8", tmp_path / "cascade", tell=str))
-    write_answers(tmp_path / "android-answers.jsonl", bundles)
-
-    folder = tmp_path / "lib"
-    folder.mkdir()
-    for name, content in native_libraries(project, ENGINES, ["x86_64"]).items():
-        (folder / Path(name).name).write_bytes(content)
-    write_bionic(folder, sorted(folder.iterdir()))
-
-    engines = [compile_engine(project, engine, libraries(project, [engine])) for engine in ENGINES]
-    classpath = [compile_core(project), *engines, *project.kotlin_library, *project.files("junit")]
+@pytest.fixture(scope="module")
+def engines(project: Project) -> list[Path]:
+    """Class path of the app's engines with the Java side of their runtimes, and of their tests."""
+    compiled = [compile_engine(project, engine, libraries(project, [engine])) for engine in ENGINES]
+    classpath = [compile_core(project), *compiled, *project.kotlin_library, *project.files("junit")]
     classpath += libraries(project, ENGINES)
     core = project.folder / "core/src/test/kotlin/org/tlmedge/core"
     sources = [project.folder / "engines/src/test/kotlin", core / "Answers.kt", core / "Vectors.kt"]
-    tests = compile_module(project, "android-libraries-tests", sources, classpath)
     # What the runtimes' Java side asks of Android's own classes, such as its log, comes from the platform's jar.
-    classpath = [tests, *classpath, *project.platform]
-    monkeypatch.setenv("LD_LIBRARY_PATH", f"{folder}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":"))
+    return [compile_module(project, "android-libraries-tests", sources, classpath), *classpath, *project.platform]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """The shipped models for the other runtimes."""
+    made, folder = {}, tmp_path_factory.mktemp("bundles")
+    for target, module in (("tflite", "litert_torch"), ("executorch", "executorch")):
+        pytest.importorskip(module)
+        made[target] = export_model("agnews-bert-1", target, "fp32", folder / target, tell=str)
+        made[f"{target}-int8"] = export_model("agnews-committee", target, "int8", folder / f"{target}-int8", tell=str)
+    return made
+
+
+@pytest.fixture(scope="module")
+def native(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the libraries of the APK for x86-64 and what they find Android's C library's functions in."""
+    folder = tmp_path_factory.mktemp("native")
+    for name, content in native_libraries(project, ENGINES, ["x86_64"]).items():
+        (folder / Path(name).name).write_bytes(content)
+    write_bionic(folder, sorted(folder.iterdir()))
+    return folder
+
+
+@pytest.fixture
+def loader(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a JVM that is started now find these libraries."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{native}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":"))
+
+
+@pytest.mark.usefixtures("loader")
+def test_every_engine_answers_as_python_does(
+    engines: list[Path], bundles: dict[str, Bundle], native: Path, tmp_path: Path
+) -> None:
+    asked = [open_bundle(models_folder() / "agnews-committee/onnx-int8"), *bundles.values()]
+    asked.append(export_model(cascaded(tmp_path), "tflite", "int8", tmp_path / "cascade", tell=str))
+    write_answers(tmp_path / "android-answers.jsonl", asked)
     properties = {
         "vectors": tmp_path,
         "models": models_folder(),
-        "java.library.path": folder,
-        "onnxruntime.native.path": folder,
-        "newer": _with_newer_operators(tmp_path / "tflite", tmp_path / "newer"),
+        "java.library.path": native,
+        "onnxruntime.native.path": native,
+        "newer": _with_newer_operators(bundles["tflite"].folder, tmp_path / "newer"),
     }
-    output = run_junit(classpath, ["org.tlmedge.engines.AndroidLibrariesTest"], properties)
-    assert output.count("same labels") == len(bundles)
+    output = run_junit(engines, ["org.tlmedge.engines.AndroidLibrariesTest"], properties)
+    assert output.count("same labels") == len(asked)
+
+
+@pytest.mark.usefixtures("loader")
+def test_the_app_shows_three_runtimes_side_by_side(
+    project: Project, screens: list[Path], bundles: dict[str, Bundle], native: Path, tmp_path: Path
+) -> None:
+    """ONNX Runtime is the desktop's here."""
+    others = ("tflite", "executorch")
+    compiled = [compile_engine(project, engine, libraries(project, [engine])) for engine in others]
+    classpath = [*compiled, *libraries(project, others), *screens]
+    carried = [bundles[f"{target}-int8"] for target in others]
+    properties = {"java.library.path": native}
+    out = run_app(project, classpath, "org.tlmedge.demo.RuntimesTest", tmp_path, carried, properties)
+    assert (out / "runtimes.png").stat().st_size > 10_000
+
+
+def test_a_runtime_that_can_not_be_loaded_is_explained(engines: list[Path], tmp_path: Path) -> None:
+    """As on a phone with 16 KB pages, whose loader refuses what was made for 4 KB: here nothing is found at all."""
+    properties = {"vectors": tmp_path, "models": models_folder(), "java.library.path": tmp_path}
+    run_junit(engines, ["org.tlmedge.engines.RefusedLibrariesTest"], properties)
 
 
 def _with_newer_operators(bundle: Path, folder: Path) -> Path:

@@ -140,7 +140,7 @@ private class AnswerCard(context: Context, private val model: Model) : LinearLay
     private fun votes(labels: List<String>, said: Answer): String {
         val own = said.memberLogits.map(Vote::softmax)
         val each = said.asked.zip(own) { member, vote ->
-            context.getString(R.string.member_vote, member + 1, labels[Vote.best(vote)], percent(vote.max().toDouble())).replace(' ', NO_BREAK)
+            context.getString(R.string.member_vote, member + 1, labels[Vote.best(vote)], percent(vote.max().toDouble())).unbroken()
         }
         val agree = context.getString(R.string.agreement, own.count { Vote.best(it) == said.label }, own.size)
         val stages = if (model.bundle?.manifest?.cascade == null) null else context.getString(R.string.stages, said.asked.size, said.members)

@@ -161,7 +161,8 @@ class ComparePage(context: Context) : Page(context) {
         if (rows.size < 2) return null
         val fast = rows.minByOrNull { it.p50 } ?: return null
         val slow = rows.maxByOrNull { it.p50 } ?: return null
-        return context.getString(R.string.ratio, fast.name, significant(slow.p50 / fast.p50), slow.name)
+        val said = context.getString(R.string.ratio, fast.name, significant(slow.p50 / fast.p50), slow.name)
+        return if (fast.reasons.isEmpty() && slow.reasons.isEmpty()) said else "$said$NO_BREAK†"
     }
 
     private fun share() {

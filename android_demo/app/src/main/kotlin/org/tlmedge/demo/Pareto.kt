@@ -46,7 +46,7 @@ class Pareto(context: Context, private val rows: List<Result>) : View(context) {
             paint.color = context.getColorOf(R.color.text)
             val wide = paint.measureText(row.name)
             val beside = x(row) + context.dp(9)
-            canvas.drawText(row.name, if (beside + wide > right) maxOf(left, x(row) - wide - context.dp(9)) else beside, y(row) - context.dp(8), paint)
+            canvas.drawText(row.name, if (beside + wide > right) maxOf(left, x(row) - wide - context.dp(9)) else beside, y(row) - context.dp(6) - paint.descent(), paint)
             paint.color = context.getColorOf(R.color.text_muted)
             val share = percent(checkNotNull(row.accuracy))
             canvas.drawText(share, left - paint.measureText(share) - context.dp(6), y(row) + line / 3, paint)

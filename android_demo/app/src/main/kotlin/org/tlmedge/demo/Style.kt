@@ -72,12 +72,12 @@ val Context.hasLargeFont: Boolean get() = resources.configuration.fontScale > 1.
 fun LinearLayout.addCards(cards: List<LinearLayout>) {
     if (context.resources.configuration.screenWidthDp < WIDE_DP || context.hasLargeFont) return cards.forEach(::addView)
     for (pair in cards.chunked(2)) {
-        val row = context.row()
+        val row = context.row().apply {
+            isBaselineAligned = false
+            setPadding(0, context.dp(CARD_GAP_DP), 0, 0)
+        }
         for (index in 0..1) {
-            val place = LinearLayout.LayoutParams(0, MATCH_PARENT, 1f).apply {
-                topMargin = context.dp(CARD_GAP_DP)
-                marginStart = if (index == 0) 0 else context.dp(CARD_GAP_DP)
-            }
+            val place = LinearLayout.LayoutParams(0, MATCH_PARENT, 1f).apply { marginStart = index * context.dp(CARD_GAP_DP) }
             row.addView(pair.getOrNull(index) ?: View(context), place)
         }
         addView(row)
@@ -112,5 +112,8 @@ fun significant(value: Double): String = when {
 
 /** A space that doesn't break the line. */
 const val NO_BREAK = '\u00a0'
+
+/** This text, to be broken nowhere: neither at its spaces nor behind a slash. */
+fun String.unbroken(): String = replace(' ', NO_BREAK).replace("/", "/\u2060")
 
 fun percent(share: Double): String = "%.1f$NO_BREAK%%".format(100 * share)

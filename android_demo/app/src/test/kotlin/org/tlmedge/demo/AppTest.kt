@@ -2,89 +2,27 @@ package org.tlmedge.demo
 
 import android.app.Activity
 import android.content.Intent
-import android.graphics.Bitmap
-import android.graphics.Canvas
 import android.net.Uri
-import android.os.Looper
 import android.view.View
-import android.view.ViewGroup
 import android.widget.Button
 import android.widget.TextView
 import java.io.ByteArrayOutputStream
 import java.io.File
 import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
-import org.junit.After
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotNull
-import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Test
-import org.junit.runner.RunWith
 import org.robolectric.Robolectric
-import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
-import org.robolectric.android.controller.ActivityController
 import org.robolectric.annotation.Config
-import org.robolectric.annotation.GraphicsMode
 
-/** The real activity under Robolectric, with the real ONNX Runtime of the desktop. */
-@RunWith(RobolectricTestRunner::class)
-@Config(sdk = [34], qualifiers = "w411dp-h891dp-xxhdpi")
-@GraphicsMode(GraphicsMode.Mode.NATIVE)
-class AppTest {
+/** The app with the real ONNX Runtime of the desktop. */
+class AppTest : Screens() {
     private val models = File(checkNotNull(System.getProperty("models")))
-    private val out = File(checkNotNull(System.getProperty("records"))).apply { mkdirs() }
-    private var shown: Activity? = null
-    private val application get() = RuntimeEnvironment.getApplication()
-
-    private fun launch(intent: Intent = Intent(Intent.ACTION_MAIN)): ActivityController<MainActivity> =
-        Robolectric.buildActivity(MainActivity::class.java, intent).setup().also { shown = it.get() }.also { waitFor { "agnews-committee" in words(it.get()) || "Type above" in words(it.get()) } }
-
-    /** Lets the app's threads and the main thread work until [holds] does. */
-    private fun waitFor(seconds: Int = 120, holds: () -> Boolean) {
-        val end = System.nanoTime() + seconds * 1_000_000_000L
-        while (true) {
-            shadowOf(Looper.getMainLooper()).idleFor(java.time.Duration.ofMillis(200))
-            if (holds()) return
-            assertTrue("waited $seconds s in vain; the screen says:\n${shown?.let(::words)}", System.nanoTime() < end)
-            Thread.sleep(20)
-        }
-    }
-
-    private fun views(view: View): List<View> =
-        listOf(view) + if (view is ViewGroup) (0 until view.childCount).flatMap { views(view.getChildAt(it)) } else listOf()
-
-    private fun visible(activity: Activity): List<View> = views(activity.window.decorView).filter { view ->
-        generateSequence(view) { it.parent as? View }.all { it.visibility == View.VISIBLE }
-    }
-
-    private fun words(activity: Activity): String = visible(activity).filterIsInstance<TextView>().joinToString("\n") { it.text }.replace("\u00a0", " ")
-
-    private fun click(activity: Activity, label: String) {
-        val view = visible(activity).filterIsInstance<TextView>().first { it.text.toString() == label }
-        assertTrue("'$label' can be clicked", view.performClick())
-        shadowOf(Looper.getMainLooper()).idle()
-    }
-
-    private fun type(activity: MainActivity, text: String) = activity.findViewById<TextView>(R.id.text).setText(text)
-
-    /** Types [text] in eight steps, as one does, and waits for the answers to each. */
-    private fun answered(activity: MainActivity, text: String) = (1..8).forEach { step ->
-        type(activity, text.take(text.length * step / 8))
-        waitFor { words(activity).split("ms median of the last $step ").size == 3 }
-    }
-
-    private fun screenshot(activity: Activity, name: String) {
-        shadowOf(Looper.getMainLooper()).idleFor(java.time.Duration.ofMillis(500))
-        val view = activity.window.decorView
-        val bitmap = Bitmap.createBitmap(view.width, view.height, Bitmap.Config.ARGB_8888)
-        view.draw(Canvas(bitmap))
-        val small = Bitmap.createScaledBitmap(bitmap, view.width / 3, view.height / 3, true)
-        File(out, "$name.png").outputStream().use { small.compress(Bitmap.CompressFormat.PNG, 100, it) }
-    }
 
     private fun zipOf(folder: File, change: (String, ByteArray) -> ByteArray = { _, content -> content }): ByteArray = ByteArrayOutputStream().also { stream ->
         ZipOutputStream(stream).use { zip ->
@@ -104,9 +42,6 @@ class AppTest {
         shadowOf(activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(uri))
         waitFor { words(activity).contains(Regex("(Not i|I)mported")) }
     }
-
-    @After
-    fun nothingRuns() = assertNull(Run.current)
 
     @Test
     fun typingGetsAnswersThatSurviveRotationAndDeath() {
@@ -185,6 +120,7 @@ class AppTest {
         assertTrue("Stopped" in words(activity))
         click(activity, "Start")
         waitFor { Run.current == null && "Share the records" in words(activity) }
+        assertTrue(words(activity), words(activity).contains(Regex("accuracy\np50 ms\np90 ms\nRAM, MB\nfile, MB\nagnews-bert-6, onnx( †)?\n[0-9.]+ %\n[0-9.]+\n")))
         screenshot(activity, "compare")
         (activity.page as android.widget.ScrollView).fullScroll(View.FOCUS_DOWN)
         screenshot(activity, "compare-results")
@@ -204,6 +140,13 @@ class AppTest {
             assertThrows(java.io.FileNotFoundException::class.java) { provider.openFile(uri, "r") }
         }
         controller.pause().stop().destroy()
+        RuntimeEnvironment.setFontScale(2f)
+        val again = launch()
+        click(again.get(), "Compare")
+        waitFor { "Share the records" in words(again.get()) && "agnews-committee-onnx-int8" in words(again.get()) }
+        (again.get().page as android.widget.ScrollView).scrollTo(0, visible(again.get()).first { it is TextView && it.text.startsWith("Battery") }.let { it.top })
+        screenshot(again.get(), "compare-large")
+        again.pause().stop().destroy()
     }
 
     @Test
@@ -221,17 +164,25 @@ class AppTest {
 
     @Test
     @Config(qualifiers = "w891dp-h411dp-land-xxhdpi")
-    fun landscapeLooksRight() = pictured("classify-landscape")
+    fun landscapeLooksRight() = pictured("classify-landscape") { activity ->
+        val (deep, committee) = listOf("agnews-bert-6", "agnews-committee").map { name ->
+            val place = IntArray(2)
+            visible(activity).filterIsInstance<TextView>().first { it.text.toString() == name }.also { it.getLocationInWindow(place) }
+            place
+        }
+        assertTrue("side by side", deep[1] == committee[1] && deep[0] < committee[0])
+    }
 
     @Test
     @Config(fontScale = 2f)
     fun largeFontsLookRight() = pictured("classify-large")
 
-    private fun pictured(name: String) {
+    private fun pictured(name: String, check: (MainActivity) -> Unit = {}) {
         val controller = launch()
         answered(controller.get(), "Chip maker says its new sensor needs a tenth of the power")
         waitFor { words(controller.get()).split("ms median").size == 3 }
         screenshot(controller.get(), name)
+        check(controller.get())
         for (button in visible(controller.get()).filterIsInstance<Button>()) {
             assertTrue("${button.text} is ${button.height} high", button.height >= 48 * button.resources.displayMetrics.density - 1)
         }

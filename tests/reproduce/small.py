@@ -79,7 +79,7 @@ def probabilities(checkpoint: Path) -> np.ndarray:
     from tlm_edge.data.tokenizer import load_tokenizer
     from tlm_edge.modeling.checkpoint import load_classifier
     from tlm_edge.training.examples import encode_examples
-    from tlm_edge.training.finetune import example_probabilities
+    from tlm_edge.training.scoring import example_probabilities
 
     texts, labels = labelled_texts()
     model = load_classifier(checkpoint)

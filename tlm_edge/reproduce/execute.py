@@ -119,7 +119,7 @@ def _answers(place: Place, run: Run, classifier: Path) -> tuple[tuple[str, ...],
     from tlm_edge.data.tokenizer import load_tokenizer
     from tlm_edge.modeling.checkpoint import load_classifier
     from tlm_edge.training.examples import encode_examples
-    from tlm_edge.training.finetune import example_probabilities
+    from tlm_edge.training.scoring import example_probabilities
 
     task = place.plan.tasks[run.task or ""]
     model = load_classifier(classifier).to("cuda" if torch.cuda.is_available() else "cpu")

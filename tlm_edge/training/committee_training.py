@@ -22,7 +22,6 @@ from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.classification import FinetuneJob, prepare
 from tlm_edge.training.examples import EncodedExamples
-from tlm_edge.training.finetune import example_probabilities
 from tlm_edge.training.finetune_job import run_finetune
 from tlm_edge.training.metrics import ClassificationMetrics, classification_metrics
 from tlm_edge.training.model_card import committee_card
@@ -30,6 +29,7 @@ from tlm_edge.training.ngrams import NgramJob, train_ngrams
 from tlm_edge.training.pretrain_job import PretrainJob, run_pretrain
 from tlm_edge.training.provenance import environment
 from tlm_edge.training.run import check_out, close_run, finished_result, open_run, work_folder
+from tlm_edge.training.scoring import example_probabilities
 from tlm_edge.training.weighting import ROWS_A_MEMBER, fit_weights
 
 

@@ -22,7 +22,6 @@ from tlm_edge.training.finetune import (
     EpochResult,
     FinetuneProgress,
     FinetuneResult,
-    evaluate_examples,
     finetune,
 )
 from tlm_edge.training.metrics import ClassificationMetrics
@@ -42,6 +41,7 @@ from tlm_edge.training.run import (
     progress_bar,
     read_log,
 )
+from tlm_edge.training.scoring import evaluate_examples
 from tlm_edge.training.state import stored_step
 
 

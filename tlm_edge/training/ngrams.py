@@ -18,10 +18,10 @@ from tlm_edge.modeling.ngrams import NgramClassifier, NgramConfig, save_ngrams
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.classification import encode_splits, load_tasks
 from tlm_edge.training.examples import EncodedExamples
-from tlm_edge.training.finetune import evaluate_examples
 from tlm_edge.training.metrics import ClassificationMetrics
 from tlm_edge.training.model_card import ngrams_card
 from tlm_edge.training.provenance import described_sources, environment
+from tlm_edge.training.scoring import evaluate_examples
 from tlm_edge.training.tokens import special_id
 
 #: Strengths of regularisation (scikit-learn's C, the larger the weaker) of which held-out rows choose.

@@ -275,7 +275,7 @@ def test_a_dry_run_lists_and_estimates_and_writes_nothing(
         (["huge"], "no plan 'huge'"),
         (["laptop", "--data", "{empty}"], "corpora.3k.files: no 'wikipedia/.*' in .*empty: put it there"),
         (["smoke", "--only", "pretrain-gpt-*"], "--only pretrain-gpt-.*: no run of the plan matches"),
-        (["{plan}"], "'corpus/.*' lies in the data folder: name that with --data"),
+        (["{plan}"], "'corpus/.*' is a file below the data folder: name that with --data"),
     ],
 )
 def test_mistakes_cost_no_time(

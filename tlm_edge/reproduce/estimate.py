@@ -38,8 +38,8 @@ class Estimate:
 
     def said(self, jobs: int, price: float | None = None) -> str:
         """In words, for so many runs at once; with the cost if an hour of a job has a price."""
-        if not self.seconds and self.unknown:
-            return "time unknown until a run of each kind is done"
+        if not self.seconds:
+            return "time unknown until a run of each kind is done" if self.unknown else "nothing left"
         words = f"about {duration(self.seconds / jobs)} left"
         if price is not None:
             words += f", at {price:g} an hour of a job {price * self.seconds / 3600:.2f}"

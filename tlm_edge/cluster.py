@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tlm_edge.extras import require_extra
 from tlm_edge.runtime.errors import UserError
@@ -19,6 +21,8 @@ from tlm_edge.runtime.errors import UserError
 RETRIES = 5
 #: Seconds that stopped work has to save its state.
 _PATIENCE = 60.0
+#: Seconds that a cluster has to answer its door.
+_KNOCK = 10.0
 
 
 class Cluster:
@@ -30,6 +34,7 @@ class Cluster:
     def __init__(self, address: str, *, threads: int) -> None:
         """Connect. Raises ``MissingExtraError`` without the extra ``cluster``, ``UserError`` if nothing answers."""
         require_extra("cluster", for_what="--ray")
+        _reach(address)
         # Nothing of this is told to Ray's makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
@@ -115,6 +120,17 @@ def each(cluster: Cluster, work: Callable[..., None], works: Mapping[str, tuple[
         cluster.stop()
         raise
     cluster.leave()
+
+
+def _reach(address: str) -> None:
+    """Raise ``UserError`` if nothing listens at ``address``: Ray itself would try for minutes."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+        if host is not None and port is not None:
+            socket.create_connection((host, port), timeout=_KNOCK).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--ray {address}: no cluster answers ({error}); start one: ray start --head") from error
 
 
 def _done(work: Callable[..., None], arguments: tuple[Any, ...], folder: Path) -> str | None:

@@ -104,6 +104,15 @@ def command(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    from tlm_edge.cluster import Cluster
+
+    for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:99999", "auto"):
+        with pytest.raises(UserError, match=f"--ray {address}: no cluster answers"):
+            Cluster(address, threads=1)
+
+
 def test_members_of_a_committee_are_those_of_one_machine(address: str, data: Path, tmp_path: Path) -> None:
     arguments = ["committee", "train", "--arch", "bert-1", "--tokenizer", "wiki-bert-1", "--hidden-size", "32"]
     arguments += ["--heads", "4", "--data", "data/agnews.jsonl", "--test-data", "data/agnews.jsonl", "--epochs", "2"]
@@ -140,11 +149,3 @@ def test_a_reproduction_survives_the_death_of_a_machine(address: str, data: Path
         run_pretrain(replace(job, out=tmp_path / run.name))
         ours, theirs = (load_file(path / "model.safetensors") for path in (tmp_path / run.name, job.out))
         assert all((ours[name] == theirs[name]).all() for name in ours)
-
-
-def test_a_cluster_that_is_not_there_is_said(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    from tlm_edge.cluster import Cluster
-
-    with pytest.raises(UserError, match="--ray 127.0.0.1:9: no cluster answers"):
-        Cluster("127.0.0.1:9", threads=1)

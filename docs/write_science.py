@@ -103,6 +103,8 @@ def plots() -> None:
     """Draw the page's plots."""
     results = read_results(RESULTS / "reproduce" / PLAN)
     PLOTS.mkdir(exist_ok=True)
+    for old in PLOTS.glob("*.png"):
+        old.unlink()
     figures = {one.name: draw_finding(one, results) for one in find(results).findings}
     figures["few-labels"] = draw_few_labels(few_labels(results), results)
     for name, figure in figures.items():

@@ -193,7 +193,7 @@ def differences(results: Results) -> Iterator[list[str]]:
         shown = " or ".join(f"{each / 1e6:g} M" for each in tokens)
         depends = "by corpus or model" if len(tokens) > 1 else "whatever the corpus' size"
         yield ["pre-training", "50 epochs, whatever the corpus' size", f"{shown} tokens, {depends}"]
-        optimizers = ", ".join(sorted({f"{one.optimizer}, learning rate {one.learning_rate:g}" for one in recipe}))
+        optimizers = "; ".join(sorted({f"{one.optimizer}, learning rate {one.learning_rate:g}" for one in recipe}))
         yield ["optimiser", "AdamW, learning rate 5e-5", optimizers]
     for task in design.tasks:
         rows = plan.tasks[task].rows_per_label

@@ -105,6 +105,7 @@ def _carry_on(console: Console, reproduction: Reproduction, request: Request) ->
     if not finished:
         console.print(f"stopped; the state is in {request.out}; the same command goes on", soft_wrap=True)
         raise typer.Exit(INTERRUPTED)
+    console.print("writing the report", highlight=False)
     # Not before: it brings PyTorch along, which only the runs' own processes need.
     from tlm_edge.reproduce.write import write_findings
 

@@ -18,6 +18,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.tiny_models import labelled_texts
+from tlm_edge.cli.outcome import INTERRUPTED
 from tlm_edge.reproduce.jobs import Place, pretrain_job
 from tlm_edge.reproduce.outcome import OUTCOMES, read_outcomes
 from tlm_edge.reproduce.plan import read_plan
@@ -126,11 +127,18 @@ def test_members_of_a_committee_are_those_of_one_machine(address: str, data: Pat
     assert results[0] == results[1]
 
 
-def test_a_reproduction_survives_the_death_of_a_machine(address: str, data: Path, tmp_path: Path) -> None:
+def test_a_reproduction_survives_a_stop_and_the_death_of_a_machine(address: str, data: Path, tmp_path: Path) -> None:
     (tmp_path / "clustered.toml").write_text(PLAN)
     out = tmp_path / "out"
-    process = command("reproduce", "clustered.toml", "--data", "data", "--out", out, "--ray", address, cwd=tmp_path)
+    arguments = ("reproduce", "clustered.toml", "--data", "data", "--out", out, "--ray", address)
+    process = command(*arguments, cwd=tmp_path)
     wait_until(lambda: any(log.stat().st_size for log in out.glob("encoders/*.unfinished/log.jsonl")))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == INTERRUPTED and "the same command goes on" in output
+    assert list(out.glob("encoders/*.unfinished/state.safetensors"))
+    process = command(*arguments, cwd=tmp_path)
+    wait_until(lambda: bool(workers()))
     (worker, *_) = workers()
     os.kill(worker.ppid(), signal.SIGKILL)  # the node, with all that runs on it
     output, _ = process.communicate()

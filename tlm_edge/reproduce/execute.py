@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import threading
@@ -11,14 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tlm_edge.reproduce.folder import running_file
+from tlm_edge.reproduce.folder import log_file, running_file
 from tlm_edge.reproduce.jobs import Place, command, finetune_job, pretrain_job
 from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, write_outcome
 from tlm_edge.reproduce.prepare import prepare
 from tlm_edge.reproduce.runs import Run
+from tlm_edge.runtime.errors import UserError
 
 #: Seconds between two notes of the time spent.
 _NOTE = 5.0
+#: Seconds that an attempt which is being stopped has to end.
+_PATIENCE = 60.0
 
 
 def execute(place: Place, run: Run, *, threads: int, keep: bool = False) -> None:
@@ -30,7 +34,7 @@ def execute(place: Place, run: Run, *, threads: int, keep: bool = False) -> None
     import torch
 
     torch.set_num_threads(threads)
-    with _spending(running_file(place.folder, run.name)) as spent:
+    with _alone(log_file(place.folder, run.name)), _spending(running_file(place.folder, run.name)) as spent:
         if run.kind == "prepare":
             prepare(place, run)
         elif run.kind == "pretrain":
@@ -144,6 +148,25 @@ def _begun(out: Path) -> bool:
     from tlm_edge.training.run import work_folder
 
     return out.exists() or work_folder(out).exists()
+
+
+@contextmanager
+def _alone(log: Path) -> Iterator[None]:
+    """Keep other attempts at the same run out, and wait for one that is being stopped and saves its state."""
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as stream:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise UserError(f"another process still does {log.stem}: wait for it, or stop it") from error
+            except OSError:
+                break  # a file system without locks
+            time.sleep(0.2)
+        yield
 
 
 @contextmanager

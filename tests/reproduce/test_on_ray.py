@@ -25,6 +25,7 @@ from tlm_edge.reproduce.plan import read_plan
 from tlm_edge.reproduce.runs import plan_runs
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.shipped import evaluation_texts
+from tlm_edge.training.pretrain_job import run_pretrain
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -150,8 +151,6 @@ def test_a_reproduction_survives_a_stop_and_the_death_of_a_machine(address: str,
         "pretrain-tiny-news-seed1",
     }
     place = Place(read_plan(out / "plan.toml"), out, data)
-    from tlm_edge.training.pretrain_job import run_pretrain
-
     for run in (run for run in plan_runs(place.plan) if run.kind == "pretrain"):
         job = pretrain_job(place, run)
         run_pretrain(replace(job, out=tmp_path / run.name))

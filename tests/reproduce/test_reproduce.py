@@ -18,15 +18,29 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tests.reproduce.test_outcome import TUNED
 from tests.tiny_models import labelled_texts
 from tlm_edge.cli import app
 from tlm_edge.cli.outcome import INTERRUPTED
 from tlm_edge.reproduce.folder import plan_of
 from tlm_edge.reproduce.jobs import Place, command, finetune_job, pretrain_job
-from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, read_expected, read_outcome, read_outcomes, read_probabilities
+from tlm_edge.reproduce.outcome import (
+    OUTCOMES,
+    Outcome,
+    outcome_path,
+    read_expected,
+    read_outcome,
+    read_outcomes,
+    read_probabilities,
+    write_outcome,
+)
+from tlm_edge.reproduce.plan import read_plan
 from tlm_edge.reproduce.runs import Run, plan_runs
+from tlm_edge.reproduce.schedule import start_state
+from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.metrics import accuracy
 from tlm_edge.shipped import evaluation_texts
+from tlm_edge.training.pretrain_job import run_pretrain
 
 FIRST = "pretrain-bert-1-100k-seed0"
 # A slow machine takes its time: no test here is about how long anything takes.
@@ -121,8 +135,6 @@ def test_the_smoke_plan_runs_to_its_report(smoke: tuple[Path, str]) -> None:
 
 
 def test_a_killed_run_ends_as_one_that_was_not(smoke: tuple[Path, str], tmp_path: Path) -> None:
-    from tlm_edge.training.pretrain_job import run_pretrain
-
     folder, _ = smoke
     job = pretrain_job(place_of(folder), runs_of(folder)[FIRST])
     run_pretrain(replace(job, out=tmp_path / "again"))
@@ -130,21 +142,19 @@ def test_a_killed_run_ends_as_one_that_was_not(smoke: tuple[Path, str], tmp_path
     assert all((ours[name] == theirs[name]).all() for name in ours)
 
 
-def test_what_is_done_is_not_done_again(smoke: tuple[Path, str]) -> None:
+def test_what_is_done_is_not_done_again(smoke: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = smoke
-    before = {path: path.stat().st_mtime_ns for path in (folder / OUTCOMES).iterdir()}
-    again = reproduce("smoke", "--out", folder)
-    assert again.returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in (folder / OUTCOMES).iterdir()} == before
+    app(["reproduce", "smoke", "--out", str(folder), "--dry-run"], standalone_mode=False)
+    runs = len(runs_of(folder))
+    assert f"{runs} of {runs} runs done; nothing left" in " ".join(capsys.readouterr().out.split())
+    logs = {path.stem: path.read_text(encoding="utf-8").count("100%") for path in (folder / "logs").iterdir()}
+    assert all(logs[name] == 1 for name, run in runs_of(folder).items() if run.kind != "prepare")
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])
 def test_a_run_s_command_asks_for_the_same_job(
     smoke: tuple[Path, str], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tlm_edge.training import finetune_job as finetuning
-    from tlm_edge.training import pretrain_job as pretraining
-
     class AskedError(Exception):
         pass
 
@@ -153,8 +163,8 @@ def test_a_run_s_command_asks_for_the_same_job(
 
     folder, _ = smoke
     place = place_of(folder)
-    monkeypatch.setattr(finetuning, "run_finetune", asked)
-    monkeypatch.setattr(pretraining, "run_pretrain", asked)
+    monkeypatch.setattr("tlm_edge.training.finetune_job.run_finetune", asked)
+    monkeypatch.setattr("tlm_edge.training.pretrain_job.run_pretrain", asked)
     monkeypatch.chdir(folder)
     for run in (run for run in runs_of(folder).values() if run.kind == kind):
         assert read_outcome(folder / OUTCOMES / f"{run.name}.json").command == command(place, run)
@@ -234,22 +244,17 @@ def test_a_failed_run_holds_up_only_who_needs_it(own: tuple[Path, Path], tmp_pat
 
 
 def test_an_encoder_that_is_gone_is_made_again_for_those_who_need_it(own: tuple[Path, Path], tmp_path: Path) -> None:
-    from tlm_edge.reproduce.outcome import outcome_path, write_outcome
-    from tlm_edge.reproduce.schedule import start_state
-
-    plan_file, data = own
-    from tlm_edge.reproduce.plan import read_plan
-
-    place = Place(read_plan(plan_file), tmp_path / "out", data)
-    runs = plan_runs(place.plan)
-    from tests.reproduce.test_outcome import TUNED
-
-    outcomes = place.folder / OUTCOMES
-    write_outcome(outcomes, replace(TUNED, run="pretrain-tiny-news-seed0"))
+    plan, data = own
+    place = Place(read_plan(plan), tmp_path / "out", data)
+    runs, outcomes = plan_runs(place.plan), place.folder / OUTCOMES
+    pretrained, tuned = "pretrain-tiny-news-seed0", "finetune-agnews-tiny-news-seed0"
+    write_outcome(outcomes, replace(TUNED, run=pretrained))
     assert start_state(place, runs).done == set()
-    write_outcome(outcomes, replace(TUNED, run="finetune-agnews-tiny-news-seed0"))
-    assert start_state(place, runs).done == {"pretrain-tiny-news-seed0", "finetune-agnews-tiny-news-seed0"}
-    outcome_path(outcomes, "pretrain-tiny-news-seed0").write_text("{")
+    write_outcome(outcomes, replace(TUNED, run=tuned))
+    assert start_state(place, runs).done == {pretrained, tuned}
+    outcome_path(outcomes, pretrained).write_text("{")
+    with pytest.raises(UserError, match=f"{pretrained}.json can't be read"):
+        start_state(place, runs)
 
 
 def test_a_dry_run_lists_and_estimates_and_writes_nothing(
@@ -281,8 +286,6 @@ def test_a_dry_run_lists_and_estimates_and_writes_nothing(
 def test_mistakes_cost_no_time(
     own: tuple[Path, Path], tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tlm_edge.runtime.errors import UserError
-
     monkeypatch.delenv("TLM_EDGE_DATA", raising=False)
     (tmp_path / "empty").mkdir()
     words = [word.format(empty=tmp_path / "empty", plan=own[0]) for word in arguments]

@@ -100,7 +100,7 @@ def _carry_on(console: Console, reproduction: Reproduction, request: Request) ->
 
     place, state = reproduction.place, reproduction.state
     console.print(f"{place.plan.name}: {len(state.done)} of {len(state.runs)} runs done", highlight=False)
-    with shown(place, console, request.jobs) as show:
+    with shown(place, console) as show:
         finished = carry_on(reproduction, request, show)
     if not finished:
         console.print(f"stopped; the state is in {request.out}; the same command goes on", soft_wrap=True)

@@ -30,10 +30,10 @@ Show = Callable[[State], None]
 
 
 @contextmanager
-def shown(place: Place, console: Console, jobs: int) -> Iterator[Show]:
+def shown(place: Place, console: Console) -> Iterator[Show]:
     """Yield what shows where a reproduction stands, to be called again and again."""
     if not console.is_terminal:
-        yield _told(place, console, jobs)
+        yield _told(place, console)
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
         ended: list[str] = []
@@ -46,12 +46,12 @@ def shown(place: Place, console: Console, jobs: int) -> Iterator[Show]:
             if known != over:
                 ended.extend(sorted(over - (known if known is not None else over)))
                 known, rates = set(over), measured_rates(read_outcomes(place.folder / OUTCOMES))
-            live.update(_live(place, state, ended[-_LATEST:], rates, jobs), refresh=True)
+            live.update(_live(place, state, ended[-_LATEST:], rates), refresh=True)
 
         yield show
 
 
-def _told(place: Place, console: Console, jobs: int) -> Show:
+def _told(place: Place, console: Console) -> Show:
     """A line for each run that ends."""
     known: set[str] | None = None
 
@@ -59,7 +59,7 @@ def _told(place: Place, console: Console, jobs: int) -> Show:
         nonlocal known
         over = state.done | state.failed.keys()
         for name in sorted(over - (known if known is not None else over)):
-            left = _left(place, state, measured_rates(read_outcomes(place.folder / OUTCOMES)), jobs)
+            left = _left(place, state, measured_rates(read_outcomes(place.folder / OUTCOMES)))
             line = f"{_counted(state)} · {_result(place, state, name)} · {left}"
             console.print(line, soft_wrap=True, highlight=False, markup=False)
         known = set(over)
@@ -67,7 +67,7 @@ def _told(place: Place, console: Console, jobs: int) -> Show:
     return show
 
 
-def _live(place: Place, state: State, ended: Iterable[str], rates: Rates, jobs: int) -> Group:
+def _live(place: Place, state: State, ended: Iterable[str], rates: Rates) -> Group:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("running", "for", "done", ""):
         table.add_column(name, justify="left" if name in ("running", "") else "right")
@@ -76,7 +76,7 @@ def _live(place: Place, state: State, ended: Iterable[str], rates: Rates, jobs: 
         share, note = _progress(place, by_name[name])
         done = "" if share is None else f"{share:.0%}"
         table.add_row(name, duration(time.monotonic() - since), done, note)
-    lines = [Text(f"{_counted(state)} · {_left(place, state, rates, jobs)}")]
+    lines = [Text(f"{_counted(state)} · {_left(place, state, rates)}")]
     lines += [Text("  " + _result(place, state, name)) for name in ended]
     return Group(*lines, table)
 
@@ -86,7 +86,7 @@ def _counted(state: State) -> str:
     return words + (f", {len(state.failed)} failed" if state.failed else "")
 
 
-def _left(place: Place, state: State, rates: Rates, jobs: int) -> str:
+def _left(place: Place, state: State, rates: Rates) -> str:
     """What is left, the finished part of what is running taken off."""
     by_name = {run.name: run for run in state.runs}
     ahead = estimate(place.plan, [*(by_name[name] for name in state.running), *state.waiting], rates)
@@ -94,7 +94,7 @@ def _left(place: Place, state: State, rates: Rates, jobs: int) -> str:
     for name in state.running:
         seconds, (share, _) = run_seconds(place.plan, by_name[name], rates), _progress(place, by_name[name])
         passed += (seconds or 0.0) * (share or 0.0)
-    return ahead.without(passed).said(jobs)
+    return ahead.without(passed).said(state.at_once)
 
 
 def _result(place: Place, state: State, name: str) -> str:

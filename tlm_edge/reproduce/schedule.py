@@ -43,6 +43,8 @@ class State:
     done: set[str] = field(default_factory=set)
     running: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    #: How many runs can go on at the same time.
+    at_once: int = 1
 
     @property
     def waiting(self) -> list[Run]:
@@ -79,6 +81,7 @@ def carry_out(state: State, workers: Workers, show: Callable[[State], None]) -> 
     """Do all that is left; False if a signal (Ctrl-C, SIGTERM) stopped it. A failed run holds up only who needs it."""
     with _stopping() as asked:
         while (state.running or state.ready()) and not asked():
+            state.at_once = max(1, len(state.running) + workers.free())
             for run in state.ready()[: workers.free()]:
                 workers.start(run)
                 state.running[run.name] = time.monotonic()

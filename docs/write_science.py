@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tlm_edge.reproduce import tables
-from tlm_edge.reproduce.ablations import few_labels, pretraining_losses, recipes
-from tlm_edge.reproduce.findings import RULES, Comparison, Finding, Findings, find
+from tlm_edge.reproduce.ablations import few_labels, pretraining_losses, recipes, words_alone
+from tlm_edge.reproduce.findings import RULES, Comparison, Findings, find
 from tlm_edge.reproduce.plots import draw_few_labels, draw_finding, save_small_png
 from tlm_edge.reproduce.results import Results, read_results
 from tlm_edge.reproduce.write import (
@@ -157,12 +157,14 @@ def _findings(results: Results, findings: Findings) -> Iterator[str]:
         yield tables.noise(findings.noise)
     for finding in findings.findings:
         yield f"### {finding.number}. {finding.claim}"
-        yield _prose(f"**{tables.verdict(finding)}** ({finding.because}). {_in_words(finding)}".rstrip())
+        yield _prose(f"**{tables.verdict(finding)}** ({finding.because}). {tables.in_words(finding)}".rstrip())
         if draw_finding(finding, results) is not None:
             what = f"Finding {finding.number}: differences with 95 % intervals, and its curve"
             yield f"![{what}](science/{finding.name}.png)"
         if any(one.difference is not None for one in finding.comparisons):
             yield tables.comparisons(finding)
+        if finding.name == "pre-training" and (words := words_alone(results)):
+            yield _prose(tables.words_alone(words))
         if finding.name == "committee" and (sizes := member_sizes(results)):
             yield "Accuracy by the number of members, over the committees that the seeds form (lowest–highest):"
             yield tables.sizes(sizes)
@@ -189,16 +191,6 @@ def _paired(pair: Comparison) -> tables.Difference:
     from tlm_edge.reproduce.statistics import paired_difference
 
     return paired_difference(pair.first_accuracies, pair.second_accuracies)
-
-
-def _in_words(finding: Finding) -> str:
-    """The differences of a finding in a sentence."""
-    told = [
-        f"{one.task} {tables.interval(one.difference)}{'' if one.votes else ', a control'}"
-        for one in finding.comparisons
-        if one.difference is not None
-    ]
-    return f"In points: {'; '.join(told)}." if told else ""
 
 
 def _ablations(results: Results) -> Iterator[str]:

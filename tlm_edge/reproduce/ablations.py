@@ -76,14 +76,22 @@ def committee_sizes(results: Results, condition: Condition) -> tuple[Size, ...]:
 
 
 def few_labels(results: Results) -> tuple[FewLabels, ...]:
-    """Every task with fewer rows, and with all, by the ways to learn: with pre-training and without, by words alone."""
+    """Tasks that have run with fewer rows, and with all, by the ways to learn: pre-trained or not, by words alone."""
     design = Design.of(results.plan)
     shallow = [name for name in design.architectures if not design.deep(name)][:1]
     told = []
     for task, fewer in design.tasks.items():
-        for variant in (*fewer, task) if fewer else ():
-            told += [_few_labels(results, design, architecture, variant) for architecture in shallow]
-    return tuple(one for one in told if one.accuracies)
+        for architecture in shallow:
+            found = [_few_labels(results, design, architecture, variant) for variant in (*fewer, task)]
+            if any(one.accuracies for one in found[:-1]):
+                told += [one for one in found if one.accuracies]
+    return tuple(told)
+
+
+def words_alone(results: Results) -> dict[str, float]:
+    """The accuracy of TF-IDF with logistic regression, by task, on the rows that the task's models learn from."""
+    found = {task: results.classifiers(WORDS, None, task) for task in Design.of(results.plan).tasks}
+    return {task: _accuracies(results, each)[0] for task, each in found.items() if each}
 
 
 def _few_labels(results: Results, design: Design, architecture: str, task: str) -> FewLabels:

@@ -65,6 +65,24 @@ def _comparison(one: Comparison) -> list[str]:
     ]
 
 
+def words_alone(found: Mapping[str, float]) -> str:
+    """What words alone achieve, a sentence."""
+    told = ", ".join(f"{task} {100 * accuracy:.2f} %" for task, accuracy in found.items())
+    return f"TF-IDF (words and pairs) with logistic regression on the same rows: {told}."
+
+
+def in_words(finding: Finding) -> str:
+    """The differences of a finding, and how many of them withstand the correction; empty if nothing has run."""
+    ran = [(one, one.difference) for one in finding.comparisons if one.difference is not None]
+    if not ran:
+        return ""
+    told = "; ".join(f"{one.task} {interval(each)}{'' if one.votes else ', a control'}" for one, each in ran)
+    tested = [one.p_holm for one, _ in ran if one.p_holm is not None]
+    held = sum(p < 0.05 for p in tested)
+    corrected = f" Of {len(tested)} p-values {held} stay below 0.05 after Holm's correction." if tested else ""
+    return f"In points: {told}.{corrected}"
+
+
 def noise(found: dict[str, Noise]) -> str:
     """The noise floor of each task."""
     rows = [

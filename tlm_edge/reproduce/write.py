@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tlm_edge.files import new_folder, write_json
 from tlm_edge.reproduce import tables
-from tlm_edge.reproduce.ablations import committee_sizes, few_labels, pretraining_losses, recipes
+from tlm_edge.reproduce.ablations import committee_sizes, few_labels, pretraining_losses, recipes, words_alone
 from tlm_edge.reproduce.conditions import Design
 from tlm_edge.reproduce.findings import RULES, Finding, Findings, find
 from tlm_edge.reproduce.jobs import Place
@@ -37,8 +37,8 @@ REPAIRED = (
 )
 READING = (
     "Differences are in points of accuracy, first minus second. With seeds on both sides they are paired by seed, and "
-    "the interval is Student's t over the pairs: with three seeds its factor is 4.3, so that only clear differences "
-    "are shown. *Holm* is p corrected for all comparisons of the reproduction. *Rows* counts, for each pair of models, "
+    "the interval is Student's t over the pairs, whose factor is 12.7 for two and 4.3 for three: only clear "
+    "differences are shown. *Holm* is p corrected for all comparisons of the reproduction. *Rows* counts, for each pair of models, "
     "the test rows that only the first has right and those that only the second has; a star marks McNemar's exact "
     "p < 0.05. For a committee against deep models the interval is a bootstrap over rows and deep models."
 )
@@ -105,12 +105,14 @@ NOISE = (
 
 
 def _page(finding: Finding, findings: Findings, results: Results, drawn: bool) -> Iterator[str]:
-    yield f"**{tables.verdict(finding)}** ({finding.because})"
+    yield f"**{tables.verdict(finding)}** ({finding.because}). {tables.in_words(finding)}".rstrip()
     if drawn:
         yield f"![differences with their intervals]({finding.number}-{finding.name}.png)"
     if finding.comparisons:
         yield tables.comparisons(finding)
     yield f"{READING} {findings.family} comparisons have a p-value."
+    if finding.name == "pre-training" and (words := words_alone(results)):
+        yield tables.words_alone(words)
     if finding.name == "committee":
         sizes = member_sizes(results)
         if sizes:

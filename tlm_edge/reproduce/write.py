@@ -38,9 +38,10 @@ REPAIRED = (
 READING = (
     "Differences are in points of accuracy, first minus second. With seeds on both sides they are paired by seed, and "
     "the interval is Student's t over the pairs, whose factor is 12.7 for two and 4.3 for three: only clear "
-    "differences are shown. *Holm* is p corrected for all comparisons of the reproduction. *Rows* counts, for each pair of models, "
-    "the test rows that only the first has right and those that only the second has; a star marks McNemar's exact "
-    "p < 0.05. For a committee against deep models the interval is a bootstrap over rows and deep models."
+    "differences are shown. *Holm* is p corrected for all comparisons of the reproduction. *Rows* counts, for each "
+    "pair of models, the test rows that only the first has right and those that only the second has; a star marks "
+    "McNemar's exact p < 0.05. For a committee against deep models the interval is a bootstrap over rows and deep "
+    "models."
 )
 
 

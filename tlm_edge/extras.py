@@ -14,7 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("torch", "onnx", "safetensors", "sklearn"),
     "tflite": ("torch", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
     "executorch": ("torch", "executorch", "torchao"),
-    "report": ("jinja2", "matplotlib"),
+    "report": ("jinja2", "markdown_it", "matplotlib"),
     "hub": ("datasets", "huggingface_hub"),
     "transformers": ("torch", "safetensors", "transformers", "sentencepiece"),
     "cluster": ("torch", "ray"),

@@ -5,19 +5,21 @@ As in fastText (Joulin et al., *Bag of Tricks for Efficient Text Classification*
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from torch import Tensor, nn
 
 from tlm_edge.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: What a pair's tokens are multiplied by; ids below ``LARGEST_VOCABULARY`` keep the sum below 2³¹, so that runtimes
 #: with 32-bit integers find the same row.
 _FIRST, _SECOND = 7919, 6007
 LARGEST_VOCABULARY = 1 << 17
 
-Ids = TypeVar("Ids", Tensor, np.ndarray)
+Ids = TypeVar("Ids", "Tensor", np.ndarray)
 
 
 def bigram_rows(input_ids: Tensor, pad_token_id: int, buckets: int) -> Tensor:
@@ -25,7 +27,10 @@ def bigram_rows(input_ids: Tensor, pad_token_id: int, buckets: int) -> Tensor:
 
     There are as many pairs as tokens.
     """
-    before = nn.functional.pad(input_ids, (1, 0), value=pad_token_id)[:, :-1]
+    # Configurations are read where PyTorch is not installed, too, and they ask this file.
+    from torch.nn import functional as F
+
+    before = F.pad(input_ids, (1, 0), value=pad_token_id)[:, :-1]
     return pair_buckets(before, input_ids, buckets)
 
 

@@ -237,3 +237,8 @@ def test_the_first_layers_of_a_deep_model_are_taken(tiny_deep_checkpoint: Path, 
     assert torch.equal(shallow.encoder(ids), deep.encoder(ids))
     with pytest.raises(UserError, match="--layers 4: .* has only 3"):
         prepare(replace(job, layers=4))
+
+
+def test_the_smallest_numbers_count_again_afterwards(trained: Path) -> None:
+    assert trained.is_dir()
+    assert float(torch.tensor(1e-40) * 1) != 0.0 and float(np.float32(1e-40) * np.float32(1)) != 0.0

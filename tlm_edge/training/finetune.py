@@ -20,7 +20,7 @@ from tlm_edge.modeling.heads import SequenceClassifier, set_dropout
 from tlm_edge.training.examples import EncodedExamples, epoch_batches, mask_at_random
 from tlm_edge.training.metrics import ClassificationMetrics
 from tlm_edge.training.optimizer import build_optimizers, one_cycle, set_learning_rates
-from tlm_edge.training.processes import agreed, mixed_precision, step_seed
+from tlm_edge.training.processes import agreed, denormals_flushed, mixed_precision, step_seed
 from tlm_edge.training.scoring import evaluate_examples
 from tlm_edge.training.state import load_state, save_state
 
@@ -101,6 +101,7 @@ class FinetuneResult:
     finished: bool
 
 
+@denormals_flushed()
 def finetune(
     model: SequenceClassifier,
     train: EncodedExamples,
@@ -119,7 +120,6 @@ def finetune(
     The state of the run is kept in ``folder``, and continued from if there is one. Runs in one process, or in each
     of several started by torchrun or ``accelerate launch``, which share every batch.
     """
-    torch.set_flush_denormal(True)
     accelerator = Accelerator(mixed_precision=mixed_precision(recipe.precision))
     set_dropout(model, recipe.dropout)
     optimizers = build_optimizers(

@@ -20,7 +20,7 @@ from tlm_edge.training.fused_loss import masked_language_model_loss
 from tlm_edge.training.masking import MaskedBatch, mask_tokens
 from tlm_edge.training.optimizer import build_optimizers, one_cycle, set_learning_rates
 from tlm_edge.training.packing import PackedBlocks, shuffled_indices
-from tlm_edge.training.processes import agreed, mixed_precision, shared_seconds, step_seed
+from tlm_edge.training.processes import agreed, denormals_flushed, mixed_precision, shared_seconds, step_seed
 from tlm_edge.training.state import load_state, save_state
 
 #: Blocks kept out of training to measure the loss on, and the share of the corpus they may take at most.
@@ -88,6 +88,7 @@ class PretrainResult:
     finished: bool
 
 
+@denormals_flushed()
 def pretrain(
     model: MaskedLanguageModel,
     blocks: PackedBlocks,
@@ -108,7 +109,6 @@ def pretrain(
 
     Raises ``UserError`` if the batch can't be shared evenly, or if the state belongs to another run.
     """
-    torch.set_flush_denormal(True)
     accelerator = Accelerator(mixed_precision=mixed_precision(recipe.precision))
     _check_batch(recipe, accelerator.num_processes)
     held_out = min(HELD_OUT_BLOCKS, int(len(blocks) * HELD_OUT_SHARE))

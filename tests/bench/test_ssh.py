@@ -130,7 +130,9 @@ def test_a_second_run_sends_nothing_and_leaves_nothing_but_the_cache(pi):
     root = parts(pi).parent
     assert not any((root / "incoming").iterdir())
     assert not any((root / "runs").iterdir())
-    assert not psutil.Process(pi.process.pid).children(recursive=True)
+    # sshd takes a moment to take note that a connection's process has ended.
+    _, alive = psutil.wait_procs(psutil.Process(pi.process.pid).children(recursive=True), timeout=10)
+    assert not alive
     open_device(ADDRESS).close()
 
 

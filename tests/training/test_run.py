@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.recipes import DATA, corpus, finetune_job, logged, tlm_edge
+from tlm_edge.interruption import interruption
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training import finetune_job as job_module
 from tlm_edge.training.finetune_job import run_finetune
@@ -21,7 +22,6 @@ from tlm_edge.training.run import (
     RunInterruptedError,
     RunLog,
     finished_result,
-    interruption,
     open_run,
     read_log,
     work_folder,

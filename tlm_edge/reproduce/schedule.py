@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
+from tlm_edge.interruption import interruption
 from tlm_edge.reproduce.jobs import Place
 from tlm_edge.reproduce.outcome import OUTCOMES, outcome_path, read_outcome
 from tlm_edge.reproduce.prepare import prepared
@@ -79,7 +77,7 @@ def start_state(place: Place, runs: Sequence[Run]) -> State:
 
 def carry_out(state: State, workers: Workers, show: Callable[[State], None]) -> bool:
     """Do all that is left; False if a signal (Ctrl-C, SIGTERM) stopped it. A failed run holds up only who needs it."""
-    with _stopping() as asked:
+    with interruption() as asked:
         while (state.running or state.ready()) and not asked():
             state.at_once = max(1, len(state.running) + workers.free())
             for run in state.ready()[: workers.free()]:
@@ -98,23 +96,3 @@ def carry_out(state: State, workers: Workers, show: Callable[[State], None]) -> 
             workers.stop()
             return False
     return True
-
-
-@contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether a signal asked to stop; a second Ctrl-C interrupts at once."""
-    received = False
-    previous: dict[int, Any] = {}
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal received
-        received = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
-        previous[number] = signal.signal(number, note)
-    try:
-        yield lambda: received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

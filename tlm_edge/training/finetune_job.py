@@ -14,6 +14,7 @@ from accelerate import PartialState
 
 from tlm_edge.data.tokenizer import save_tokenizer, write_tokenizer
 from tlm_edge.files import new_folder, sha256_file
+from tlm_edge.interruption import interruption
 from tlm_edge.modeling.checkpoint import WEIGHTS, save_checkpoint
 from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.training.classification import FinetuneJob, PreparedJob, load_pretrained, prepare
@@ -36,7 +37,6 @@ from tlm_edge.training.run import (
     check_out,
     close_run,
     finished_result,
-    interruption,
     open_run,
     progress_bar,
     read_log,

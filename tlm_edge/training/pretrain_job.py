@@ -15,6 +15,7 @@ from accelerate import PartialState
 from tlm_edge.data.token_cache import TokenCache, load_token_cache
 from tlm_edge.data.tokenizer import load_tokenizer, write_tokenizer
 from tlm_edge.files import new_folder, sha256_file
+from tlm_edge.interruption import interruption
 from tlm_edge.modeling.checkpoint import (
     WEIGHTS,
     load_masked_language_model,
@@ -47,7 +48,6 @@ from tlm_edge.training.run import (
     check_out,
     close_run,
     finished_result,
-    interruption,
     open_run,
     progress_bar,
     read_log,

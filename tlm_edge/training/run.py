@@ -5,13 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 from accelerate import PartialState
@@ -199,29 +197,6 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 break
     return records
-
-
-@contextmanager
-def interruption() -> Iterator[Callable[[], int]]:
-    """Yield a function that tells the number of the signal (SIGINT, SIGTERM) that asked to stop, 0 if none did.
-
-    The second Ctrl-C interrupts at once, as usual.
-    """
-    received = 0
-    previous: dict[int, Any] = {}
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        nonlocal received
-        received = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (int(signal.SIGINT), int(signal.SIGTERM)):
-        previous[number] = signal.signal(number, note)
-    try:
-        yield lambda: received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

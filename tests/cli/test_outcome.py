@@ -116,6 +116,18 @@ def test_a_reader_that_leaves_ends_the_program_quietly() -> None:
     assert errors == ""
 
 
+def test_a_reader_that_leaves_a_table_ends_the_program_quietly() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tlm_edge", "devices"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 141
+    assert errors == ""
+
+
 def test_a_broken_pipe_elsewhere_is_a_fault() -> None:
     process = ending("pipe", stdout=subprocess.PIPE)
     assert process.returncode == 1

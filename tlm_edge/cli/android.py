@@ -114,14 +114,13 @@ def bench(
     """Measure bundles in the app on a phone and bring the records home."""
     import shlex
 
-    from rich.console import Console
-
     from tlm_edge.android.adb import find_phone
     from tlm_edge.android.bench import Request
     from tlm_edge.android.bench import bench as measure
     from tlm_edge.bench.assemble import now
     from tlm_edge.bench.bench import OUT
     from tlm_edge.cli.bench_output import print_json, print_records, shown_progress
+    from tlm_edge.cli.screen import Screen
     from tlm_edge.runtime.bundle import open_bundle
 
     counts = tuple(threads or (1,))
@@ -130,7 +129,7 @@ def bench(
     opened = [open_bundle(bundle) for bundle in bundles or ()]
     phone = find_phone(serial)
     folder = out or OUT / f"android-{profile}-{now().replace('+00:00', 'Z').replace(':', '').replace('-', '')}"
-    console = Console(stderr=json)
+    console = Screen(stderr=json)
     with shown_progress(console, None) as progress:
         request = Request(profile, counts, seed, shlex.join(words))
         records = measure(phone, opened, request, folder, progress, force=force)

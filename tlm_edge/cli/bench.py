@@ -21,12 +21,11 @@ from tlm_edge.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tlm_edge.bench.bench import Settings
     from tlm_edge.bench.devices import Address
     from tlm_edge.bench.inputs import Input
     from tlm_edge.bench.session import Progress, Result
+    from tlm_edge.cli.screen import Screen
 
 ModelsArgument = Annotated[
     list[str] | None,
@@ -132,13 +131,12 @@ def bench(
     Rounds are interleaved, so that ratios between bundles come with a confidence interval. What is done so far is
     kept: an interrupted benchmark goes on with --resume.
     """
-    from rich.console import Console
-
     from tlm_edge.bench import bench as benchmark
     from tlm_edge.bench.devices import LOCAL
     from tlm_edge.bench.inputs import DEFAULT_MODELS, DEFAULT_TARGET, open_inputs
+    from tlm_edge.cli.screen import Screen
 
-    console = Console(stderr=json)
+    console = Screen(stderr=json)
     if resume:
         folder = out or benchmark.unfinished_folder()
         with shown_progress(console, folder) as progress:
@@ -179,7 +177,7 @@ def bench(
     require_all(result.faults)
 
 
-def _chosen(names: Sequence[str], host: str | None, emulate: bool, console: Console) -> tuple[Address, ...]:
+def _chosen(names: Sequence[str], host: str | None, emulate: bool, console: Screen) -> tuple[Address, ...]:
     """Where the devices are; what is to be said of each before it is measured is said."""
     from tlm_edge.bench.devices.choose import choose_device
     from tlm_edge.runtime.errors import UserError

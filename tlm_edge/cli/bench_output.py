@@ -68,9 +68,10 @@ def print_records(console: Console, records: Sequence[Record], columns: Sequence
         content = main_table(group, shown)
         machine = group.records[0].device.machine
         title = f"{group_title(group)}\n{machine.system}"
-        # On a narrow screen names are folded, figures never are.
+        # On a narrow screen names are folded between words, figures never are.
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("model", overflow="fold")
+        words = [word for row in content.rows for word in row[0].split()]
+        table.add_column("model", overflow="fold", min_width=min(20, max(len(word) for word in words)))
         for place, name in enumerate(shown, start=1):
             kind = FIGURE_KINDS[name]
             heading = kind.short + ("" if kind.unit == "1" else f"\n{kind.unit}")

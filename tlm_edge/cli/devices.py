@@ -36,10 +36,11 @@ def devices(context: typer.Context, json: JsonOption = False) -> None:
         print(dumps({"devices": [asdict(one) for one in listings], "profiles": known}, indent=2, ensure_ascii=False))
         return
 
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from tlm_edge.cli.screen import Screen
+
+    console = Screen()
     table = Table("device", "reached by", "now", "what it is", title="Devices", title_justify="left")
     emulated = {one.address.name: one for one in listings if one.address.transport == "emulated"}
     for listing in listings:
@@ -160,8 +161,9 @@ def _stored(name: str) -> Address:
 
 
 def _print_check(name: str, found: Check) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from tlm_edge.cli.screen import Screen
 
     machine, state = found.machine, found.conditions
 
@@ -183,7 +185,7 @@ def _print_check(name: str, found: Check) -> None:
     table.add_row("throttled", told(state.throttled))
     for target, runtime in found.runtimes.items():
         table.add_row(f"runs {target}", runtime)
-    console = Console()
+    console = Screen()
     console.print(table)
     for spoiler in found.spoilers:
         console.print(f"[yellow]would spoil a measurement:[/] {spoiler}", highlight=False, soft_wrap=True)

@@ -25,15 +25,16 @@ def doctor(
         print(dumps(diagnosis.to_json(), indent=2, ensure_ascii=False))
         return
 
-    from rich.console import Console
     from rich.table import Table
+
+    from tlm_edge.cli.screen import Screen
 
     def status(part: Part) -> str:
         if part.missing:
             return f"[yellow]missing: {', '.join(part.missing)}"
         return "[green]" + ", ".join(f"{name} {version}" for name, version in part.versions.items())
 
-    console = Console()
+    console = Screen()
     machine = diagnosis.machine
     memory = "" if machine.memory_mb is None else f", {machine.memory_mb / 1e3:.1f} GB"
     console.print(f"tlm-edge {diagnosis.tlm_edge}, Python {machine.python}, {machine.system} ({machine.kernel})")

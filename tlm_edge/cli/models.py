@@ -34,15 +34,16 @@ def show(json: JsonOption = False) -> None:
         print(dumps([asdict(model) for model in found], indent=2, ensure_ascii=False))
         return
 
-    from rich.console import Console
     from rich.table import Table
+
+    from tlm_edge.cli.screen import Screen
 
     table = Table("model", "what it is", "labels", "MB", title="Shipped models", title_justify="left")
     for model in found:
         labels = ", ".join(model.labels[:6]) + (", …" if len(model.labels) > 6 else "")
         kind = model.kind if model.weights else f"{model.kind}, bundle only"
         table.add_row(model.name, kind, labels or "to fine-tune", f"{model.bytes / 1e6:.1f}")
-    Console().print(table)
+    Screen().print(table)
 
 
 @app.command()

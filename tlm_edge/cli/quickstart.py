@@ -13,13 +13,12 @@ def quickstart(out: OptionalOutOption = None, force: ForceOption = False) -> Non
     Exports the shipped models to ONNX, verifies the files against PyTorch, measures them side by side and writes a
     report, into tlm-edge-out/quickstart if --out is not given; that folder is replaced the next time.
     """
-    from rich.console import Console
-
     from tlm_edge.cli.bench_output import print_records, require_all, shown_progress
+    from tlm_edge.cli.screen import Screen
     from tlm_edge.files import refuse_existing
     from tlm_edge.quickstart import tell_story
 
-    console = Console()
+    console = Screen()
     folder = out or Path("tlm-edge-out/quickstart")
     refuse_existing(folder, force=force or out is None)
     console.print("Deep against committee, on this machine:")

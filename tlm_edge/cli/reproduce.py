@@ -11,8 +11,7 @@ from tlm_edge.cli.options import RayOption
 from tlm_edge.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from tlm_edge.cli.screen import Screen
     from tlm_edge.reproduce.reproduce import Reproduction, Request
 
 
@@ -49,8 +48,7 @@ def reproduce(
     What is done stays done: stopped at any time, the same command goes on. A run that fails is told, and the others
     go on. DIR gets an outcome a run with the answers to all test rows, the encoders, and the report.
     """
-    from rich.console import Console
-
+    from tlm_edge.cli.screen import Screen
     from tlm_edge.extras import require_extra
 
     require_extra("train", for_what="tlm-edge reproduce")
@@ -59,7 +57,7 @@ def reproduce(
 
     folder = out or Path(f"tlm-edge-out/reproduce-{Path(plan).stem}")
     request = Request(plan, folder, data, only, jobs, threads, keep, ray)
-    console = Console()
+    console = Screen()
     if dry_run:
         _print_plan(console, planned(request), request, price)
         return
@@ -67,7 +65,7 @@ def reproduce(
         _carry_on(console, reproduction, request)
 
 
-def _print_plan(console: Console, reproduction: Reproduction, request: Request, price: float | None) -> None:
+def _print_plan(console: Screen, reproduction: Reproduction, request: Request, price: float | None) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -93,7 +91,7 @@ def _print_plan(console: Console, reproduction: Reproduction, request: Request, 
     )
 
 
-def _carry_on(console: Console, reproduction: Reproduction, request: Request) -> None:
+def _carry_on(console: Screen, reproduction: Reproduction, request: Request) -> None:
     from tlm_edge.cli.outcome import INTERRUPTED
     from tlm_edge.reproduce.progress import shown
     from tlm_edge.reproduce.reproduce import carry_on

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tlm_edge import __version__
-from tlm_edge.extras import missing_modules, require_extra
+from tlm_edge.extras import EXTRAS, missing_modules, require_extra
 from tlm_edge.files import sha256_file
 from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import Bundle, is_bundle, open_bundle
@@ -20,6 +22,8 @@ from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shippe
 #: What is measured where nothing is named: the deep model against the committee.
 DEFAULT_MODELS = ("agnews-bert-6", "agnews-committee")
 DEFAULT_TARGET = "onnx"
+#: The packages of ours whose code an exported file depends on.
+EXPORTING = ("modeling", "compile", "export")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def _exported(checkpoint: Path, precision: str, target: str) -> Path:
         if f"{target}-{precision}" == PREBUILT_BUNDLE and is_bundle(prebuilt):
             return prebuilt
         require_extra(target, for_what=f"exporting {checkpoint} to {target} {precision}")
-    out = cache_root() / "bundles" / _digest(checkpoint) / f"{checkpoint.resolve().name}-{target}-{precision}"
+    digest = _digest(checkpoint, target)
+    out = cache_root() / "bundles" / digest / f"{checkpoint.resolve().name}-{target}-{precision}"
     if not is_bundle(out):
         from tlm_edge.export.export import export_model
 
@@ -95,11 +100,23 @@ def _require_model(path: Path) -> None:
         raise UserError(f"{path} is no checkpoint, committee or bundle: it has no config.json or manifest.json")
 
 
-def _digest(checkpoint: Path) -> str:
-    """What fixes an export: this version and the content of the checkpoint's configuration, tokenizer and weights."""
-    digest = hashlib.sha256(__version__.encode())
+def _digest(checkpoint: Path, target: str) -> str:
+    """What fixes an export: our code and the libraries that make it, and the checkpoint's content."""
+    digest = hashlib.sha256(f"{__version__} {_libraries(target)}".encode())
+    ours = Path(__file__).parents[1]
+    for file in sorted(path for part in EXPORTING for path in (ours / part).glob("*.py")):
+        digest.update(file.read_bytes())
     for file in sorted(path for path in checkpoint.rglob("*") if path.suffix in (".json", ".safetensors", ".txt")):
         relative = file.relative_to(checkpoint)
         if relative.parts[0] != PREBUILT_BUNDLE:
             digest.update(f"{relative.as_posix()} {sha256_file(file)}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _libraries(target: str) -> dict[str, str]:
+    """The versions of those of the target's libraries that are installed under the name they are imported by."""
+    versions = {}
+    for module in EXTRAS[target]:
+        with suppress(PackageNotFoundError):
+            versions[module] = version(module)
+    return versions

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.bench.measured import TEST_PROFILE
-from tlm_edge.bench.plan import JOURNAL_FILE
 from tlm_edge.bench.record import read_records
 from tlm_edge.cli import app
 from tlm_edge.runtime.errors import UserError
@@ -25,9 +22,20 @@ import sys
 from tests.bench.measured import TEST_PROFILE
 from tlm_edge.bench import protocol
 protocol.PROFILES["test"] = TEST_PROFILE
+INTERRUPTION
 from tlm_edge.cli import main
 sys.argv[0] = "tlm-edge"
 main()
+"""
+#: A Ctrl-C as soon as the first outcome is kept: from another process it might come after the last.
+AFTER_THE_FIRST = """
+import os, signal
+from tlm_edge.bench.plan import Journal
+keep = Journal.append
+def keep_and_interrupt(journal, line):
+    keep(journal, line)
+    os.kill(os.getpid(), signal.SIGINT)
+Journal.append = keep_and_interrupt
 """
 
 
@@ -106,18 +114,16 @@ def test_what_is_no_model_or_given_twice_is_refused(tiny_bundle):
 
 
 def test_an_interrupted_command_tells_how_to_go_on_and_goes_on(tiny_bundle):
-    command = [sys.executable, "-c", SHORT, "bench"]
-    start = [*command, str(tiny_bundle), "--profile", "test"]
-    root = Path(__file__).parents[2]
-    environment = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "HOME": str(Path.cwd())}
-    process = subprocess.Popen(start, stdout=subprocess.PIPE, text=True, env=environment)
-    while not any(journal.stat().st_size for journal in Path().rglob(JOURNAL_FILE)) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate()
-    assert process.returncode == 130
-    assert "--resume --out" in output.replace("\n", " ")
-    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, env=environment)
+    def bench(*arguments: str, interruption: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin", "HOME": str(Path.cwd())}
+        program = SHORT.replace("INTERRUPTION", interruption)
+        command = [sys.executable, "-c", program, "bench", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    interrupted = bench(str(tiny_bundle), "--profile", "test", interruption=AFTER_THE_FIRST)
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert "--resume --out" in interrupted.stdout.replace("\n", " ")
+    resumed = bench("--resume")
     assert resumed.returncode == 0, resumed.stderr
     records = read_records([Path("tlm-edge-out")])
     assert [len(record.blocks) for record in records] == [TEST_PROFILE.rounds]

@@ -148,11 +148,10 @@ def run_onnx(folder: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-    types = {"token_type_ids": np.zeros((1, LENGTH), dtype=np.int64)}
     wanted = {each.name for each in session.get_inputs()}
 
     def run(input_ids: np.ndarray, attention_mask: np.ndarray) -> Any:
-        values = {"input_ids": input_ids, "attention_mask": attention_mask} | types
+        values = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": np.zeros_like(input_ids)}
         return session.run(None, {name: value for name, value in values.items() if name in wanted})
 
     return run

@@ -58,6 +58,7 @@ def write_result(name: str, content: dict[str, Any]) -> None:
     if "--work" in arguments:  # a folder of this machine, which changes no figure
         place = arguments.index("--work")
         arguments = arguments[:place] + arguments[place + 2 :]
+    arguments = [Path(each).name if Path(each).is_absolute() else each for each in arguments]
     command = ["python", "benchmarks/" + Path(sys.argv[0]).name, *arguments]
     took = round(time.monotonic() - _STARTED, 1)
     content = {"command": " ".join(command), "date": datetime.date.today().isoformat(), "took_seconds": took} | content

@@ -1,11 +1,14 @@
-"""Committees, pure and mixed, beside BERT-6 and the strong simple rivals: accuracy and time of one text, on AG News.
+"""Committees, pure and mixed, beside BERT-6, its plain exports and the strong simple rivals: accuracy, time, memory.
 
-    python benchmarks/rivals.py [--rounds 5] [--work FOLDER]
+    python benchmarks/rivals.py [--task agnews|dbpedia|fewrel] [--committee agnews-committee] [--models DIR …]
+        [--rounds 24] [--speed-rounds 3] [--work FOLDER]
 
-All learn from the same rows (train + train_extra). Every other row of the test set weights the votes of the mixed
-committees and calibrates the cascade; every figure is of the rows between. Differences from the reference are tested
-by McNemar's exact test, corrected for their number by Holm's method. Times are those of one text with tokenization, on
-one thread at its own length: the rivals take turns in rounds, and a ratio is the median of the rounds' ratios.
+All learn from the same rows. Every other row of the test set weights the votes of the mixed committees and calibrates
+the cascade; every figure is of the rows between. Each contender is a process of its own. For the time of a text they
+take turns in rounds, one thread, the same texts one by one at their own length; then in rounds again for texts a
+second, in batches, with one thread and on all cores. Ratios are to the reference, by rounds. What is fitted and
+exported stays in FOLDER, if one is named. Other tasks than AG News have no models here: ``--models`` adds checkpoints
+or committees of one's own.
 """
 
 from __future__ import annotations
@@ -13,244 +16,174 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
-    os.environ[variable] = "false" if variable.startswith("TOK") else "1"
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
 
-import agnews_baseline  # noqa: E402 (beside this file)
 import numpy as np  # noqa: E402
-from cascade import split_rows  # noqa: E402
-from environment import binomial_interval, data_folder, describe_machine, interval, write_result  # noqa: E402
+from contenders import figures, members, ours, timing  # noqa: E402 (beside this file)
+from contenders.arithmetic import work_of  # noqa: E402
+from contenders.contender import Contender  # noqa: E402
+from contenders.limits import measure_limits, roofline_ms  # noqa: E402
+from contenders.others import other_contenders  # noqa: E402
+from contenders.process import process_of  # noqa: E402
+from contenders.rows import FILES, Rows, read_rows  # noqa: E402
+from contenders.simple import simple_contenders  # noqa: E402
+from environment import data_folder, describe_machine, write_result  # noqa: E402
 
-#: Every other one is compared with it.
-REFERENCE = "committee of 3 + n-grams, onnx int8"
-#: Texts that are timed, in each round.
-TEXTS = 100
-#: Rates and passes that fastText's own tutorial recommends to try; a held-out tenth of the rows chooses.
-FASTTEXT = [(rate, epochs) for rate in (0.25, 0.5) for epochs in (5, 15)]
-
-#: Gives the label numbers of texts.
-Predict = Callable[[list[str]], np.ndarray]
+#: Texts that are timed one by one in each round.
+TEXTS = 64
+SIMPLE_REFERENCE = "TF-IDF + logistic regression"
 
 
 def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as temporary:
-        work = options.work or Path(temporary)
-        work.mkdir(exist_ok=True)
-        weighing, held_out = split_rows(work)
-        texts, expected, labels = _rows(held_out)
-        rivals, settings = simple_rivals(labels)
-        rivals |= our_models(work, weighing, labels)
-        right = {name: predict(texts) == expected for name, predict in rivals.items()}
-        results = accuracies(right)
-        for name, figures in times(rivals, texts[:: len(texts) // TEXTS][:TEXTS], options.rounds).items():
-            results[name] |= figures
-            print(f"{name}: {results[name]['accuracy']:.4f}, {figures['ms']['median']:.3f} ms")
-    write_result(
-        "rivals",
-        {
-            "what": "accuracy and time of one text of committees, BERT-6 and simple rivals on AG News",
-            "provenance": "measured",
-            "settings": {"rounds": options.rounds, "texts_timed": TEXTS, "threads": 1, "rows": len(texts)} | settings,
-            "reference": REFERENCE,
-            "results": results,
-            "machine": describe_machine(),
-        },
-    )
-
-
-def _rows(file: Path) -> tuple[list[str], np.ndarray, tuple[str, ...]]:
-    from tlm_edge.data.tasks import load_task
-
-    task = load_task(str(data_folder() / "agnews" / "train.jsonl.gz"))
-    from tlm_edge.data.tasks import load_examples
-
-    examples = load_examples(str(file), task.labels)
-    return list(examples.texts), np.asarray(examples.labels), task.labels
-
-
-def simple_rivals(labels: tuple[str, ...]) -> tuple[dict[str, Predict], dict[str, Any]]:
-    """Those that are no BERT, fitted, and the settings that held-out rows chose."""
-    from tlm_edge.data.tasks import load_examples
-
-    folder = data_folder() / "agnews"
-    parts = [load_examples(str(folder / name), labels) for name in ("train.jsonl.gz", "train_extra.jsonl.gz")]
-    texts = [text for part in parts for text in part.texts]
-    known = np.concatenate([part.labels for part in parts])
-    strength, tfidf = agnews_baseline.fit(texts, known)
-    chosen, fasttext = fit_fasttext(texts, known)
-    settings = {
-        "training_rows": len(texts),
-        "tfidf_C": strength,
-        "fasttext": {"learning_rate": chosen[0], "epochs": chosen[1], "word_ngrams": 2},
-    }
-    return {
-        "TF-IDF + logistic regression": tfidf,
-        "fastText": fasttext,
-        "static embeddings + logistic regression": fit_static_embeddings(texts, known),
-    }, settings
-
-
-def fit_fasttext(texts: list[str], labels: np.ndarray) -> tuple[tuple[float, int], Predict]:
-    """fastText with word bigrams, lower-cased words apart from their punctuation as its tutorial prepares them."""
-    import re
-
-    import fasttext
-    from sklearn.model_selection import train_test_split
-
-    def words(text: str) -> str:
-        return " ".join(re.findall(r"\w+|[^\w\s]", text.lower()))
-
-    def train(rows: np.ndarray, rate: float, epochs: int) -> Any:
-        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-            file.writelines(f"__label__{labels[row]} {words(texts[row])}\n" for row in rows)
-            file.flush()
-            return fasttext.train_supervised(
-                file.name, lr=rate, epoch=epochs, wordNgrams=2, dim=100, bucket=200_000, thread=1, seed=0, verbose=0
+        work = (options.work or Path(temporary)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        rows = read_rows(options.task, work)
+        contenders, refused, whole = line_up(rows, work, options)
+        mixed = f"{whole} + n-grams, onnx int8" if whole else ""
+        reference = mixed or SIMPLE_REFERENCE
+        timed = texts_to_time(rows)
+        results = figures.accuracies(label_all(contenders, rows), rows.expected, reference)
+        measured = timing.measure(
+            contenders,
+            rows.names,
+            timed,
+            rows.held_out[: timing.BATCHED],
+            cores=os.cpu_count() or 1,
+            rounds=options.rounds,
+            speed_rounds=options.speed_rounds,
+        )
+        limits = measure_limits()
+        print("timing is done", flush=True)
+        times = figures.times({name: each.turns for name, each in measured.items()}, reference)
+        for contender in contenders:
+            results[contender.name] |= times[contender.name] | others(
+                contender, timed, measured[contender.name], limits
             )
-
-    def predict_with(model: Any, asked: list[str]) -> np.ndarray:
-        return np.array([int(model.predict(words(text))[0][0].removeprefix("__label__")) for text in asked])
-
-    inner, outer = train_test_split(np.arange(len(labels)), test_size=0.1, random_state=0, stratify=labels)
-    held_out = [texts[row] for row in outer]
-    scores = {each: np.mean(predict_with(train(inner, *each), held_out) == labels[outer]) for each in FASTTEXT}
-    best = max(FASTTEXT, key=lambda each: scores[each])
-    model = train(np.arange(len(labels)), *best)
-    return best, lambda asked: predict_with(model, asked)
+        told: dict[str, Any] = {"refused": refused}
+        if whole:
+            told |= members_told(contenders, rows, mixed, results)
+    name = "rivals" if rows.task == "agnews" else f"rivals_{rows.task}"
+    write_result(name, record(rows, reference, options, timed, limits, results) | told)
 
 
-def fit_static_embeddings(texts: list[str], labels: np.ndarray) -> Predict:
-    """The mean of wiki-bert-1's token embeddings, as model2vec takes them, and logistic regression on it."""
-    from sklearn.linear_model import LogisticRegression
-
-    from tlm_edge.data.tokenizer import load_tokenizer
-    from tlm_edge.modeling.checkpoint import load_masked_language_model
+def line_up(rows: Rows, work: Path, options: argparse.Namespace) -> tuple[list[Contender], dict[str, str], str]:
+    """Everyone who takes part, ready to be loaded; who can't and why; the committee of all members, if there is one."""
     from tlm_edge.shipped import resolve_model
 
-    folder = resolve_model("wiki-bert-1")
-    table = load_masked_language_model(folder).encoder.embeddings.word.weight.detach().numpy()
-    tokenizer = load_tokenizer(folder)
-    tokenizer.enable_truncation(128)
-
-    def means(asked: list[str]) -> np.ndarray:
-        return np.stack([table[encoding.ids[1:-1]].mean(axis=0) for encoding in tokenizer.encode_batch_fast(asked)])
-
-    features = means(texts)
-    centre, scale = features.mean(axis=0), features.std(axis=0)
-    model = LogisticRegression(C=1.0, max_iter=300).fit((features - centre) / scale, labels)
-    return lambda asked: model.predict((means(asked) - centre) / scale)
-
-
-def our_models(work: Path, weighing: Path, labels: tuple[str, ...]) -> dict[str, Predict]:
-    """Ours as bundles in two runtimes, and BERT-6 as most would run it."""
-    from tlm_edge.export.export import export_model
-    from tlm_edge.runtime.bundle import open_bundle
-    from tlm_edge.runtime.bundle_classifier import BundleClassifier
-    from tlm_edge.shipped import resolve_model
-    from tlm_edge.training.calibrate_committee import CalibrationJob, calibrate_committee
-    from tlm_edge.training.committee_training import build_measured
-    from tlm_edge.training.ngrams import NgramJob, train_ngrams
-
-    folder, single, committee = (
-        data_folder() / "agnews",
-        resolve_model("agnews-bert-1"),
-        resolve_model("agnews-committee"),
-    )
-    ngrams, one, three, cascade = work / "ngrams", work / "one-mixed", work / "mixed", work / "mixed-cascade"
-    sources = (str(folder / "train.jsonl.gz"), str(folder / "train_extra.jsonl.gz"))
-    if not ngrams.exists():
-        train_ngrams(NgramJob(sources, ngrams, single))
-    build_measured([single, ngrams], one, None, weigh_on=str(weighing), force=True)
-    build_measured([committee, ngrams], three, None, weigh_on=str(weighing), force=True)
-    calibrate_committee(CalibrationJob(three, str(weighing), 0.002, 0.95), out=cascade, force=True)
-    models: dict[str, Any] = {
-        "n-grams": ngrams,
-        "BERT-1": single,
-        "BERT-1 + n-grams": one,
-        "committee of 3": committee,
-        "committee of 3 + n-grams": three,
-        "committee of 3 + n-grams, cascade": cascade,
-        "BERT-6": resolve_model("agnews-bert-6"),
-    }
-    rivals: dict[str, Predict] = {}
-    for name, model in models.items():
-        for target in ("onnx", "tflite"):
-            out = work / f"{name} {target}".replace(" ", "-")
-            bundle = BundleClassifier(open_bundle(out) if out.exists() else export_model(model, target, "int8", out), 1)
-            rivals[f"{name}, {target} int8"] = _by(bundle, labels)
-    return rivals | {"BERT-6, transformers' pipeline": pipeline(resolve_model("agnews-bert-6"), labels)}
+    contenders = simple_contenders(rows, work)
+    models: dict[str, Path] = {}
+    whole = ""
+    if rows.task == "agnews":
+        models = ours.shipped_models(rows, work, options.committee)
+        whole = max((name for name in models if " + " not in name and name != "BERT-6"), key=ours.members_in)
+        contenders += other_contenders({name: models[name] for name in ("BERT-1", "BERT-6")}, work)
+    elif not rows.markers:  # wiki-bert-1's tokenizer doesn't know the markers
+        models = {"n-grams": ours.ngram_model(rows, work, resolve_model("wiki-bert-1"))}
+    models |= {resolve_model(model).name: resolve_model(model) for model in options.models}
+    exported, refused = ours.bundles(models, rows, work)
+    return contenders + exported, refused, whole
 
 
-def _by(classifier: Any, labels: tuple[str, ...]) -> Predict:
-    order = np.array([labels.index(label) for label in classifier.labels])
-    return lambda asked: order[classifier.probabilities(asked).argmax(axis=1)]
+def texts_to_time(rows: Rows) -> list[str]:
+    """Held-out texts evenly spaced over their distribution of lengths."""
+    from tlm_edge.bench import protocol
+
+    profile = protocol.Profile("rivals", 0, 0.0, 1, TEXTS, 0.0)
+    return protocol.texts_to_time(rows.held_out, profile, seed=0)
 
 
-def pipeline(folder: Path, labels: tuple[str, ...]) -> Predict:
-    import torch
-    import transformers
-
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    classify = transformers.pipeline("text-classification", model=str(folder), device="cpu")
-
-    def predict(asked: list[str]) -> np.ndarray:
-        answers = [classify(text, truncation=True, max_length=128)[0]["label"] for text in asked]
-        return np.array([labels.index(answer) for answer in answers])
-
-    return predict
+def label_all(contenders: list[Contender], rows: Rows) -> dict[str, np.ndarray]:
+    """The label of each held-out row by everyone."""
+    labels = {}
+    for contender in contenders:
+        with process_of(contender, rows.names, os.cpu_count() or 1) as process:
+            labels[contender.name] = np.array(process.ask("label", rows.held_out))
+        print(f"{contender.name}: {(labels[contender.name] == rows.expected).mean():.4f}", flush=True)
+    return labels
 
 
-def accuracies(right: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Accuracy with its interval, and the test against the reference."""
-    from scipy.stats import binomtest
-
-    results: dict[str, dict[str, Any]] = {}
-    for name, hits in right.items():
-        results[name] = {"accuracy": float(hits.mean()), "interval_95": binomial_interval(int(hits.sum()), len(hits))}
-        if name != REFERENCE:
-            better, worse = int(np.sum(hits & ~right[REFERENCE])), int(np.sum(~hits & right[REFERENCE]))
-            results[name] |= {
-                "only_it": better,
-                "only_reference": worse,
-                "p": float(binomtest(better, better + worse).pvalue) if better + worse else 1.0,
-            }
-    tested = sorted((name for name in results if name != REFERENCE), key=lambda name: results[name]["p"])
-    largest = 0.0
-    for place, name in enumerate(tested):
-        largest = max(largest, min(1.0, results[name]["p"] * (len(tested) - place)))
-        results[name]["p_holm"] = largest
-    return results
-
-
-def times(rivals: dict[str, Predict], texts: list[str], rounds: int) -> dict[str, dict[str, Any]]:
-    """The median of one text by itself, in ms a round, and its ratio to fastText's, round by round."""
-    medians: dict[str, list[float]] = {name: [] for name in rivals}
-    for number in range(rounds + 1):
-        for name, predict in rivals.items():
-            spent = []
-            for text in texts:
-                start = time.perf_counter_ns()
-                predict([text])
-                spent.append((time.perf_counter_ns() - start) / 1e6)
-            if number:  # the first round warms up
-                medians[name].append(float(np.median(spent)))
-    fastest = np.array(medians["fastText"])
+def others(contender: Contender, timed: list[str], measured: timing.Measured, limits: dict[str, Any]) -> dict[str, Any]:
+    """Speed, memory, size, multiply-adds, and how far from what the machine could do."""
+    work = work_of(contender, timed)
+    least = roofline_ms(limits, work.multiply_adds, work.bytes_read, contender.settings.get("precision", "fp32"))
     return {
-        name: {"ms": interval(np.array(each)), "ratio_to_fasttext": interval(np.array(each) / fastest), "rounds": each}
-        for name, each in medians.items()
+        "texts_per_second": measured.texts_per_second,
+        "memory_mb": measured.memory_mb,
+        "load_ms": measured.load_ms,
+        "size_mb": round(contender.size_mb(), 3),
+        "multiply_adds": round(work.multiply_adds),
+        "bytes_read": round(work.bytes_read),
+        "roofline_ms": least,
+        "times_roofline": figures.mean_ms(measured.turns) / least,
+        "settings": contender.settings,
+    }
+
+
+def members_told(
+    contenders: list[Contender], rows: Rows, mixed: str, results: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    (bundle,) = (each.folder for each in contenders if each.name == mixed)
+    curve = members.curve(bundle, rows)
+    return {
+        "members": curve,
+        "members_time": {target: members.crossover(results, len(curve), target) for target in ours.CURVE_TARGETS},
+    }
+
+
+def record(
+    rows: Rows,
+    reference: str,
+    options: argparse.Namespace,
+    timed: list[str],
+    limits: dict[str, Any],
+    results: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """What is kept."""
+    from importlib.metadata import version
+
+    packages = ("fasttext-numpy2-wheel", "onnx", "optimum", "scipy", "safetensors")
+    return {
+        "what": "accuracy, time, memory, size and arithmetic of committees, BERT-6, plain exports and simple rivals",
+        "provenance": "measured; multiply-adds and bytes counted; how many members are as slow as BERT-6 estimated",
+        "task": rows.task,
+        "settings": {
+            "rounds": options.rounds,
+            "speed_rounds": options.speed_rounds,
+            "texts_timed": len(timed),
+            "characters_timed": [len(text) for text in timed],
+            "texts_batched": timing.BATCHED,
+            "warm_up_texts": timing.WARM_UP,
+            "least_seconds_of_speed": timing.SPEED_SECONDS,
+            "threads": 1,
+            "all_cores": os.cpu_count(),
+            "training_rows": len(rows.texts),
+            "training_files": [str(Path(source).relative_to(data_folder())) for source in rows.sources],
+            "labels": len(rows.names),
+            "rows": len(rows.held_out),
+            "rows_for_weights_and_thresholds": "every other row of the test set, from the first",
+            "seed": 0,
+        },
+        "reference": reference,
+        "limits": limits,
+        "results": results,
+        "machine": describe_machine(),
+        "more_versions": {package: version(package) for package in packages},
     }
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--task", choices=list(FILES), default="agnews")
+    parser.add_argument("--committee", default="agnews-committee", help="the pure committee of AG News")
+    parser.add_argument("--models", nargs="*", default=[], help="checkpoints or committees of the task")
+    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--speed-rounds", type=int, default=3)
     parser.add_argument("--work", type=Path)
     return parser.parse_args()
 

@@ -35,6 +35,8 @@ COMMANDS = (
     "throughput.py",
     "cascade.py",
     "rivals.py",
+    "rivals.py --task dbpedia",
+    "rivals.py --task fewrel",
     "runtimes.py",
     "deep_against_committee.py",
     "against_plain_exports.py",
@@ -99,7 +101,7 @@ def expected_seconds(command: str) -> float | None:
 def state_of_code() -> str:
     """What changes with any line of the package or of the benchmarks."""
     digest = hashlib.sha256()
-    for path in sorted([*(HERE.parent / "tlm_edge").rglob("*.py"), *HERE.glob("*.py")]):
+    for path in sorted([*(HERE.parent / "tlm_edge").rglob("*.py"), *HERE.rglob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

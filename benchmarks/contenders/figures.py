@@ -1,0 +1,78 @@
+"""The figures of a row from what was measured: accuracy and its tests, times and their ratios."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+#: What ``Worker.turn`` gave in each round.
+Turns = list[dict[str, Any]]
+
+
+def accuracies(labels: dict[str, np.ndarray], expected: np.ndarray, reference: str) -> dict[str, dict[str, Any]]:
+    """Accuracy with Wilson's 95 % interval, macro-F1, and McNemar's exact test against the reference, Holm-corrected.
+
+    ``labels`` (rows,) by name and ``expected`` (rows,) are label numbers.
+    """
+    from sklearn.metrics import f1_score
+
+    from tlm_edge.bench.statistics import accuracy_interval
+    from tlm_edge.reproduce.statistics import holm, mcnemar
+
+    results: dict[str, dict[str, Any]] = {}
+    for name, found in labels.items():
+        told = accuracy_interval(int((found == expected).sum()), len(expected))
+        results[name] = {
+            "accuracy": told.value,
+            "interval_95": [told.low, told.high],
+            "macro_f1": float(f1_score(expected, found, average="macro")),
+        }
+    others = [name for name in labels if name != reference]
+    tests = {name: mcnemar(labels[name] == expected, labels[reference] == expected) for name in others}
+    for name, corrected in zip(others, holm([tests[name].p for name in others]), strict=True):
+        test = tests[name]
+        results[name] |= {"only_it": test.only_first, "only_reference": test.only_second, "p": test.p}
+        results[name]["p_holm"] = corrected
+    return results
+
+
+def times(turns: dict[str, Turns], reference: str) -> dict[str, dict[str, Any]]:
+    """Percentiles over all texts and rounds in ms, and the ratio of rounds' medians to those of the reference.
+
+    ``model_ms`` and its ratio are without tokenization, for those that tell it apart.
+    """
+    from tlm_edge.bench.statistics import ratio_interval
+
+    whole = {name: _samples(rounds, ("prepare_us", "answer_us")) for name, rounds in turns.items()}
+    model = {name: _samples(each, ("answer_us",)) for name, each in turns.items() if each[0]["separates"]}
+    results: dict[str, dict[str, Any]] = {}
+    for name, samples in whole.items():
+        medians = np.median(samples, axis=1)
+        results[name] = {
+            "text_ms": _percentiles(samples),
+            "model_ms": _percentiles(model[name]) if name in model else None,
+            "rounds_ms": [round(float(value), 5) for value in medians],
+        }
+        for kind, each in (("ratio", whole), ("model_ratio", model)):
+            if name in each and reference in each:
+                ratio = ratio_interval(np.median(each[name], axis=1), np.median(each[reference], axis=1))
+                results[name][kind] = None if ratio is None else asdict(ratio)
+    return results
+
+
+def mean_ms(turns: Turns) -> float:
+    """The mean over texts of each one's median over rounds, without tokenization where it is told apart."""
+    parts = ("answer_us",) if turns[0]["separates"] else ("prepare_us", "answer_us")
+    return float(np.median(_samples(turns, parts), axis=0).mean())
+
+
+def _samples(rounds: Turns, parts: tuple[str, ...]) -> np.ndarray:
+    """Times in ms (rounds, texts)."""
+    return np.array([np.sum([turn[part] for part in parts], axis=0) for turn in rounds]) / 1e3
+
+
+def _percentiles(samples: np.ndarray) -> dict[str, float]:
+    p50, p90 = np.percentile(samples, [50, 90])
+    return {"p50": round(float(p50), 5), "p90": round(float(p90), 5)}

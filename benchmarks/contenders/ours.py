@@ -1,0 +1,162 @@
+"""Models of this project as bundles in every runtime: single ones, committees of every size, mixed ones, a cascade."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contenders.contender import Contender
+from contenders.rows import Rows
+
+TARGETS = ("onnx", "tflite", "executorch")
+#: Committees between one member and all of them stand in the table for the curve alone.
+CURVE_TARGETS = ("onnx", "tflite")
+#: What a cascade may lose of the accuracy of all members, a fraction, shown with this confidence.
+MAX_DROP, CONFIDENCE = 0.002, 0.95
+
+
+def shipped_models(rows: Rows, work: Path, committee: str) -> dict[str, Path]:
+    """The models of AG News by name: ``committee``'s members one by one, with and without n-grams, and BERT-6."""
+    from tlm_edge.modeling.committee import build_committee, member_folders
+    from tlm_edge.shipped import resolve_model
+    from tlm_edge.training.calibrate_committee import CalibrationJob, calibrate_committee
+    from tlm_edge.training.committee_training import build_measured
+
+    whole = resolve_model(committee)
+    count = len(member_folders(whole))
+    ngrams = ngram_model(rows, work, resolve_model("agnews-bert-1"))
+    members = [_member(whole, number, work) for number in range(count)]
+    models = {"n-grams": ngrams, "BERT-1": members[0], "BERT-6": resolve_model("agnews-bert-6")}
+    for size in range(1, count + 1):
+        name, pure = named(size), members[0] if size == 1 else whole if size == count else work / f"pure-{size}"
+        mixed = work / f"mixed-{size}"
+        if not pure.exists():
+            build_committee(members[:size], pure)
+        if not mixed.exists():
+            build_measured([*members[:size], ngrams], mixed, None, weigh_on=str(rows.weighing))
+        models |= {name: pure, f"{name} + n-grams": mixed}
+    cascade = work / "mixed-cascade"
+    if not cascade.exists():
+        job = CalibrationJob(work / f"mixed-{count}", str(rows.weighing), MAX_DROP, CONFIDENCE)
+        calibrate_committee(job, out=cascade)
+    return models | {f"{named(count)} + n-grams, cascade": cascade}
+
+
+def named(size: int) -> str:
+    """What the committee of the first so many members is called."""
+    return "BERT-1" if size == 1 else f"committee of {size}"
+
+
+def members_in(name: str) -> int:
+    """How many one-layer BERTs vote in the model that is named so."""
+    found = re.match(r"committee of (\d+)|(BERT-1)\b", name)
+    return 0 if found is None else int(found[1] or 1)
+
+
+def _member(committee: Path, number: int, work: Path) -> Path:
+    """The member as a checkpoint of its own, which has its tokenizer."""
+    from tlm_edge.modeling.checkpoint import copy_tokenizer
+    from tlm_edge.modeling.committee import member_folders
+
+    out = work / f"member-{number}"
+    if not out.exists():
+        shutil.copytree(member_folders(committee)[number], out)
+        copy_tokenizer(committee, out)
+    return out
+
+
+def ngram_model(rows: Rows, work: Path, tokenizer: Path) -> Path:
+    """The linear member that is trained on all training rows of the task, in ``work``."""
+    from tlm_edge.training.ngrams import NgramJob, train_ngrams
+
+    out = work / f"{rows.task}-ngrams"
+    if not out.exists():
+        train_ngrams(NgramJob(rows.sources, out, tokenizer))
+    return out
+
+
+def bundles(models: dict[str, Path], rows: Rows, work: Path) -> tuple[list[Contender], dict[str, str]]:
+    """A contender a model, runtime and precision, exported unless ``work`` holds it; and what is refused, and why."""
+    from tlm_edge.export.export import export_model
+    from tlm_edge.runtime.errors import UserError
+
+    contenders, refused = [], {}
+    largest = max(map(members_in, models), default=0)
+    for name, model in models.items():
+        between = 1 < members_in(name) < largest
+        for target in CURVE_TARGETS if between else TARGETS:
+            for precision in ("int8", "fp32") if name in ("BERT-1", "BERT-6") else ("int8",):
+                out = work / f"{rows.task} {name} {target} {precision}".replace(" ", "-").replace(",", "")
+                called = f"{name}, {target} {precision}"
+                if not out.exists():
+                    print(f"exporting {called}", flush=True)
+                    try:
+                        export_model(model, target, precision, out, tell=lambda _: None)
+                    except UserError as error:
+                        refused[called] = str(error)
+                        continue
+                contenders.append(Contender(called, "bundle", out, model, settings_of(out, model), True))
+    return contenders, refused
+
+
+def settings_of(bundle: Path, model: Path) -> dict[str, Any]:
+    """What the bundle's manifest and the training of ``model`` say."""
+    from tlm_edge.runtime.bundle import open_bundle
+
+    manifest = open_bundle(bundle).manifest
+    lengths = list(manifest.lengths)
+    settings: dict[str, Any] = {
+        "library": "tlm-edge",
+        "runtime": manifest.target,
+        "precision": manifest.precision,
+        "rewrite": manifest.rewrite,
+        "length": f"the next of {lengths}" if lengths else "each text's own",
+        "max_length": manifest.max_length,
+        "architecture": manifest.source.architecture,
+        "checkpoint_sha256": manifest.source.sha256,
+    }
+    if manifest.weights:
+        settings["weights"] = list(manifest.weights)
+    if manifest.cascade:
+        settings |= {"order": list(manifest.cascade.order), "margins": list(manifest.cascade.margins)}
+        settings |= {"max_drop": MAX_DROP, "confidence": CONFIDENCE}
+    return settings | {"training": training_settings(model)}
+
+
+def training_settings(model: Path) -> list[dict[str, Any]]:
+    """What the ``training.json`` of the model, or of each member, says of how it was trained, without its paths."""
+    from tlm_edge.modeling.committee import is_committee, member_folders
+
+    told = []
+    for folder in member_folders(model) if is_committee(model) else [model]:
+        content = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        told.append({name: value for name, value in content["settings"].items() if isinstance(value, int | float)})
+    return told
+
+
+class Bundled:
+    """A bundle as ``tlm_edge.load`` runs it."""
+
+    separates = True
+
+    def __init__(self, folder: Path, threads: int, labels: Sequence[str]) -> None:
+        from tlm_edge.runtime.bundle import open_bundle
+        from tlm_edge.runtime.bundle_classifier import BundleClassifier
+
+        self.classifier = BundleClassifier(open_bundle(folder), threads)
+        self.order = np.array([list(labels).index(label) for label in self.classifier.labels])
+
+    def prepare(self, text: str) -> list[list[int]]:
+        return self.classifier.encoder.token_ids([text])
+
+    def answer(self, prepared: list[list[int]]) -> int:
+        return int(self.order[self.classifier.vote(prepared).probabilities[0].argmax()])
+
+    def label(self, texts: Sequence[str]) -> np.ndarray:
+        return np.asarray(self.order[self.classifier.probabilities(texts).argmax(axis=1)])

@@ -1,0 +1,125 @@
+"""The comparison of rivals: contenders come back from disk as they were fitted, in processes that take turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tlm_edge.data.tasks import load_task
+from tlm_edge.shipped import models_folder, shipped_names
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield _rows(tmp_path_factory.mktemp("rows") / "weighing.jsonl")
+
+
+def _rows(weighing):
+    from contenders.rows import Rows
+
+    task = load_task(str(models_folder() / "evaluation" / "agnews.jsonl"))
+    train = task.splits["train"]
+    texts = list(train.texts)
+    return Rows("agnews", task.labels, (), texts, train.labels, weighing, texts[:40], train.labels[:40], ())
+
+
+@pytest.fixture(scope="module")
+def tfidf(rows, tmp_path_factory):
+    from contenders.contender import Contender
+    from contenders.simple import fit_tfidf
+
+    folder = tmp_path_factory.mktemp("tfidf")
+    return Contender("TF-IDF", "tfidf", folder, settings=fit_tfidf(rows, folder))
+
+
+def test_tfidf_comes_back_as_it_was_fitted(rows, tfidf):
+    import agnews_baseline
+    from contenders.simple import Tfidf
+
+    _, vectorizer, model = agnews_baseline.fit(rows.texts, rows.labels)
+    again = Tfidf(tfidf.folder)
+    assert again.label(rows.texts).tolist() == model.predict(vectorizer.transform(rows.texts)).tolist()
+    features, expected = again.vectorizer.transform(rows.texts), vectorizer.transform(rows.texts)
+    assert abs(features - expected).max() < 1e-12
+
+
+def test_contenders_take_turns_in_processes_of_their_own(rows, tfidf):
+    from contenders.process import process_of
+    from contenders.simple import Tfidf
+    from contenders.timing import measure
+
+    with process_of(tfidf, rows.names, 1) as process:
+        assert process.ask("label", rows.held_out) == Tfidf(tfidf.folder).label(rows.held_out).tolist()
+    texts = rows.held_out[:6]
+    told = measure([tfidf], rows.names, texts, texts, cores=2, rounds=2, speed_rounds=1)["TF-IDF"]
+    assert [len(turn["answer_us"]) for turn in told.turns] == [6, 6]
+    assert 0 < told.memory_mb["before_loading"] < told.memory_mb["loaded"] <= told.memory_mb["peak"]
+    assert {way: len(speeds) for way, speeds in told.texts_per_second.items()} == {"one thread": 1, "all cores": 1}
+
+
+def test_a_contender_that_fails_says_why(rows, tmp_path):
+    from contenders.contender import Contender
+    from contenders.process import WorkerError, process_of
+
+    nothing = Contender("lost", "tfidf", tmp_path)
+    with pytest.raises(WorkerError, match=r"(?s)lost: .*arrays\.npz"), process_of(nothing, rows.names, 1):
+        pass
+
+
+@pytest.mark.skipif("agnews-committee" not in shipped_names(), reason="the shipped committee is not here")
+def test_work_is_counted_at_each_text_s_own_length(rows, tfidf):
+    from contenders.arithmetic import work_of
+    from contenders.contender import Contender
+    from contenders.simple import Tfidf
+
+    from tlm_edge.compile.inspect import inspect_model
+    from tlm_edge.runtime.tokenize import TextEncoder
+    from tlm_edge.shipped import resolve_model
+
+    work = work_of(tfidf, rows.held_out)
+    terms = Tfidf(tfidf.folder).vectorizer.transform(rows.held_out).nnz / len(rows.held_out)
+    assert work.multiply_adds == pytest.approx(terms * len(rows.names))
+    committee = resolve_model("agnews-committee")
+    bundle = Contender("committee", "bundle", committee / "onnx-int8", committee, {"precision": "int8"}, True)
+    (ids,) = TextEncoder(committee / "tokenizer.json", 128).token_ids(rows.held_out[:1])
+    whole = inspect_model(committee, len(ids)).rewritten[-1]
+    work = work_of(bundle, rows.held_out[:1])
+    assert (work.multiply_adds, work.bytes_read) == (whole.multiply_adds, whole.bytes_read / 4)
+
+
+def test_the_slower_of_computing_and_reading_is_the_roof(rows):
+    from contenders.limits import roofline_ms
+
+    limits = {"gflops_fp32": 100.0, "gops_int8": 400.0, "gb_per_second": {"1024": 64.0, "1048576": 16.0}}
+    assert roofline_ms(limits, 50e6, 1000, "fp32") == pytest.approx(1.0)
+    assert roofline_ms(limits, 50e6, 1000, "int8") == pytest.approx(0.25)
+    assert roofline_ms(limits, 1, 16e6, "fp32") == pytest.approx(1.0)
+
+
+def test_figures_of_two_contenders(rows):
+    from contenders import figures, members
+
+    expected = np.array([0, 1, 0, 1] * 10)
+    worse = expected.copy()
+    worse[:8] = 1 - worse[:8]
+    told = figures.accuracies({"good": expected, "worse": worse}, expected, "good")
+    assert told["worse"]["accuracy"] == told["worse"]["macro_f1"] == 0.8
+    assert (told["worse"]["only_it"], told["worse"]["only_reference"]) == (0, 8)
+    assert told["worse"]["p_holm"] == pytest.approx(2 / 2**8)
+    turns = {
+        name: [{"prepare_us": [1e3, 1e3], "answer_us": [slow, slow], "separates": True}] * 4
+        for name, slow in (("good", 1e3), ("worse", 3e3))
+    }
+    times = figures.times(turns, "good")
+    assert times["worse"]["text_ms"] == {"p50": 4.0, "p90": 4.0}
+    assert (times["worse"]["ratio"]["value"], times["worse"]["model_ratio"]["value"]) == pytest.approx((2.0, 3.0))
+    ms = {"BERT-1": 0.1, "committee of 2": 0.2, "committee of 3": 0.3}
+    rows_told = {f"{name}, onnx int8": {"model_ms": {"p50": value}} for name, value in ms.items()}
+    rows_told |= {f"BERT-6, onnx {precision}": {"model_ms": {"p50": 2.0}} for precision in ("int8", "fp32")}
+    assert members.crossover(rows_told, 3, "onnx")["as_slow_as"]["BERT-6, onnx int8"] == pytest.approx(20)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tlm_edge.bench.record import Record
 from tlm_edge.report.comparison import pareto_front, total_samples
-from tlm_edge.report.words import number, short_names
+from tlm_edge.report.words import form, number, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,10 +81,9 @@ def pareto(records: Sequence[Record], palette: Palette, size: tuple[float, float
         whisker = [[0.0], [max(0.0, _value(record, "latency_p90") - x)]]
         axes.errorbar(x, y, xerr=whisker, color=colour, capsize=3, linewidth=1.4, zorder=2)
         axes.plot(x, y, MARKERS.get(record.bundle.precision, OTHER_MARKER), color=colour, markersize=8, zorder=3)
-        form = f"{record.bundle.target} {record.bundle.precision}" if several else record.bundle.precision
-        points.append((x, y, f"{names[record.bundle.source]} {form}", colour))
+        points.append((x, y, f"{names[record.bundle.source]} {form(record, with_target=several)}", colour))
     _frame_pareto(axes, judged, palette)
-    _label_points(figure, axes, points)
+    label_points(figure, axes, points)
     return figure
 
 
@@ -184,7 +183,7 @@ def _frame_pareto(axes: Axes, judged: Sequence[Record], palette: Palette) -> Non
     axes.set_ylabel("accuracy, %")
 
 
-def _label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
+def label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
     """Write each point's name beside it, at the first place where it covers no other name and no point."""
     figure.tight_layout(pad=0.4)
     figure.draw_without_rendering()

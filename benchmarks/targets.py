@@ -77,7 +77,7 @@ def export(model: str, work: Path) -> None:
     from tlm_edge.export.prepare import prepare
 
     missing = [pair for pair in pairs() if not place(work, model, *pair).exists()]
-    prepared = prepare(model, all_members=True) if missing else None
+    prepared = prepare(model, layout="fused") if missing else None
     for target, precision in missing:
         print(f"exporting {model} to {target} {precision}", flush=True)
         export_prepared(prepared, target, precision, place(work, model, target, precision))
@@ -94,7 +94,7 @@ def measure(model: str, work: Path, data: Path) -> dict[str, Any]:
     from tlm_edge.runtime.metrics import accuracy
     from tlm_edge.shipped import resolve_model
 
-    source = load_source(resolve_model(model), all_members=True)
+    source = load_source(resolve_model(model), layout="fused")
     examples = load_examples(str(data), source.labels)
     token_ids = [each.ids for each in source.tokenizer.encode_batch_fast(list(examples.texts[:COMPARED_TEXTS]))]
     logits = source.logits(token_ids)

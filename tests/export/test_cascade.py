@@ -12,11 +12,13 @@ import pytest
 from tests.tiny_models import LABELS
 from tlm_edge.bench.worker import Job, work
 from tlm_edge.export.export import export_model
+from tlm_edge.extras import EXTRAS
 from tlm_edge.modeling.predict import TorchClassifier
 from tlm_edge.modeling.stored_cascade import StoredCascade, members_digest, write_cascade
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import Layout
 
 TEXTS = [f"some words about number {number} and other things" * (1 + number % 4) for number in range(60)]
 
@@ -51,11 +53,35 @@ def test_the_file_asks_whom_pytorch_asks(cascaded: Path, bundle: Path) -> None:
 
 
 def test_all_members_together_vote_as_the_one_file_does(cascaded: Path, bundle: Path, tmp_path: Path) -> None:
-    fused = export_model(cascaded, "onnx", "fp32", tmp_path / "fused", all_members=True)
+    fused = export_model(cascaded, "onnx", "fp32", tmp_path / "fused", layout="fused")
     assert fused.manifest.cascade is None and fused.manifest.member_files == ()
     apart = BundleClassifier(open_bundle(bundle), 1, all_members=True)
     together = BundleClassifier(fused, 1)
     np.testing.assert_allclose(apart.probabilities(TEXTS), together.probabilities(TEXTS), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["onnx", "tflite", "executorch"])
+def test_members_apart_vote_as_in_one_file_on_any_number_of_threads(
+    tiny_committee: Path, target: str, tmp_path: Path
+) -> None:
+    pytest.importorskip(EXTRAS[target][1])
+    fused = BundleClassifier(export_model(tiny_committee, target, "fp32", tmp_path / "fused"), 1)
+    apart = export_model(tiny_committee, target, "fp32", tmp_path / "apart", layout="apart")
+    assert apart.manifest.layout == "apart" and len(apart.manifest.member_files) == 2
+    expected = fused.probabilities(TEXTS[:8])
+    for threads in (1, 2, 3):
+        found = BundleClassifier(apart, threads)
+        np.testing.assert_allclose(found.probabilities(TEXTS[:8]), expected, rtol=0, atol=1e-6)
+        one_by_one = np.concatenate([found.probabilities([text]) for text in TEXTS[:8]])
+        np.testing.assert_allclose(one_by_one, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("layout", "fault"), [("apart", "is no committee"), ("cascade", "is not calibrated")])
+def test_a_layout_that_a_model_can_not_have_is_told(
+    tiny_checkpoint: Path, tmp_path: Path, layout: Layout, fault: str
+) -> None:
+    with pytest.raises(UserError, match=fault):
+        export_model(tiny_checkpoint, "onnx", "fp32", tmp_path / "bundle", layout=layout)
 
 
 def test_the_benchmark_runs_it(bundle: Path) -> None:

@@ -124,6 +124,7 @@ def _bundle_facts(entry: Entry, bundle: Bundle) -> BundleFacts:
         parameters=manifest.source.parameters,
         labels=manifest.labels,
         max_length=manifest.max_length,
+        layout=manifest.layout,
     )
 
 

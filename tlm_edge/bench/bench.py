@@ -48,6 +48,7 @@ class Settings:
         models: Sequence[str],
         targets: Sequence[str] = (),
         precisions: Sequence[str] = (),
+        layouts: Sequence[str] = (),
         where: Sequence[str] = ("--device", "local"),
     ) -> str:
         """The command that repeats the measurement of ``models``; ``where`` are its options that name the devices."""
@@ -57,6 +58,7 @@ class Settings:
         words += ["--power-cmd", self.power_command] if self.power_command else []
         words += [word for target in targets for word in ("--target", target)]
         words += [word for precision in precisions for word in ("--precision", precision)]
+        words += [word for layout in layouts for word in ("--layout", layout)]
         words += ["--seed", str(self.seed)] if self.seed else []
         if self.source is not None:
             words += ["--data", self.source.data]
@@ -232,7 +234,9 @@ def _entries(inputs: Sequence[Input], threads: Sequence[int], lengths: Sequence[
         for count, length in product(dict.fromkeys(threads), dict.fromkeys(lengths)):
             if length is not None and not 2 <= length <= longest:
                 raise UserError(f"{one.path} takes 2 to {longest} tokens: --length {length} can't be measured")
-            wanted = f"{one.bundle.manifest.name}-t{count}{f'-n{length}' if length else ''}".replace("/", "-")
+            manifest = one.bundle.manifest
+            layout = "" if manifest.layout == "fused" else f"-{manifest.layout}"
+            wanted = f"{manifest.name}{layout}-t{count}{f'-n{length}' if length else ''}".replace("/", "-")
             name, number = wanted, 2
             while name in taken:
                 name, number = f"{wanted}-{number}", number + 1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 
 from tlm_edge import __version__
@@ -16,7 +17,7 @@ from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import Bundle, is_bundle, open_bundle
 from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import MANIFEST_FILE
+from tlm_edge.runtime.manifest import MANIFEST_FILE, Layout
 from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
 
 #: What is measured where nothing is named: the deep model against the committee.
@@ -41,12 +42,16 @@ class Input:
 
 
 def open_inputs(
-    models: Sequence[str], precisions: Sequence[str], targets: Sequence[str] = (DEFAULT_TARGET,)
+    models: Sequence[str],
+    precisions: Sequence[str],
+    targets: Sequence[str] = (DEFAULT_TARGET,),
+    layouts: Sequence[Layout] = (),
 ) -> list[Input]:
     """Open bundles; export checkpoints, committees and shipped models to each of ``targets`` and ``precisions``.
 
-    Exported bundles are kept in the user's cache and found there the next time. Without the extra that exports, or
-    the weights, a shipped model's ready-made bundle is taken.
+    Committees are exported in each of ``layouts``, in their usual one if there are none. Exported bundles are kept in
+    the user's cache and found there the next time. Without the extra that exports, or the weights, a shipped model's
+    ready-made bundle is taken.
     Raises ``UserError`` for what is none of these, can't be exported, or is given twice.
     """
     inputs: list[Input] = []
@@ -55,8 +60,10 @@ def open_inputs(
         if is_bundle(path):
             inputs.append(open_input(path))
         else:
+            chosen: Sequence[Layout | None] = layouts if (path / "committee.json").is_file() else ()
             inputs += [
-                open_input(_exported(path, precision, target), path) for target in targets for precision in precisions
+                open_input(_exported(path, precision, target, layout), path)
+                for target, precision, layout in product(targets, precisions, chosen or [None])
             ]
     seen: set[str] = set()
     for one in inputs:
@@ -78,20 +85,20 @@ def open_input(path: Path, checkpoint: Path | None = None) -> Input:
     return Input(path, bundle, None if checkpoint is None or lacks_weights(checkpoint) else checkpoint)
 
 
-def _exported(checkpoint: Path, precision: str, target: str) -> Path:
+def _exported(checkpoint: Path, precision: str, target: str, layout: Layout | None) -> Path:
     """The bundle of ``checkpoint``: from the cache, exported now, or the ready-made one beside it."""
     _require_model(checkpoint)
     if missing_modules(target) or lacks_weights(checkpoint):
         prebuilt = checkpoint / PREBUILT_BUNDLE
-        if f"{target}-{precision}" == PREBUILT_BUNDLE and is_bundle(prebuilt):
+        if f"{target}-{precision}" == PREBUILT_BUNDLE and is_bundle(prebuilt) and layout in (None, "fused"):
             return prebuilt
         require_extra(target, for_what=f"exporting {checkpoint} to {target} {precision}")
-    digest = _digest(checkpoint, target)
-    out = cache_root() / "bundles" / digest / f"{checkpoint.resolve().name}-{target}-{precision}"
+    name = "-".join([checkpoint.resolve().name, target, precision, *([layout] if layout else [])])
+    out = cache_root() / "bundles" / _digest(checkpoint, target) / name
     if not is_bundle(out):
         from tlm_edge.export.export import export_model
 
-        export_model(checkpoint, target, precision, out, force=True)
+        export_model(checkpoint, target, precision, out, layout=layout, force=True)
     return out
 
 

@@ -20,6 +20,7 @@ from tlm_edge.bench.machine import Conditions, Machine
 from tlm_edge.files import new_file
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import JsonShapeError, from_json
+from tlm_edge.runtime.manifest import Layout
 
 FORMAT: Literal["tlm-edge-record"] = "tlm-edge-record"
 SCHEMA_VERSION = 1
@@ -28,7 +29,10 @@ SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
 @dataclass(frozen=True)
 class BundleFacts:
-    """Which bundle was measured; ``sha256`` is that of its manifest, which holds those of all its files."""
+    """Which bundle was measured; ``sha256`` is that of its manifest, which holds those of all its files.
+
+    ``layout`` is how the members of a committee lie in it.
+    """
 
     name: str
     target: str
@@ -42,6 +46,7 @@ class BundleFacts:
     parameters: int
     labels: tuple[str, ...]
     max_length: int
+    layout: Layout = "fused"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tlm_edge.cli.options import (
     SeedOption,
     TextColumnOption,
 )
+from tlm_edge.runtime.manifest import LAYOUTS
 
 if TYPE_CHECKING:
     from tlm_edge.bench.bench import Settings
@@ -99,6 +100,16 @@ PrecisionsOption = Annotated[
         help="Precision to export models to that are no bundles yet, int8 if not given; repeatable.",
     ),
 ]
+LayoutsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layout",
+        metavar="|".join(LAYOUTS),
+        help="How the members of committees are to lie in bundles exported now (see `tlm-edge export`); repeatable: "
+        "which layout is the fastest there is told.",
+        show_default=False,
+    ),
+]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with an interrupted benchmark: that in --out, or else the latest.")
 ]
@@ -115,6 +126,7 @@ def bench(
     power_cmd: PowerOption = None,
     target: TargetsOption = None,
     precision: PrecisionsOption = None,
+    layout: LayoutsOption = None,
     data: OptionalDataOption = None,
     text_column: TextColumnOption = None,
     label_column: LabelColumnOption = None,
@@ -135,6 +147,7 @@ def bench(
     from tlm_edge.bench.devices import LOCAL
     from tlm_edge.bench.inputs import DEFAULT_MODELS, DEFAULT_TARGET, open_inputs
     from tlm_edge.cli.screen import Screen
+    from tlm_edge.runtime.errors import UserError
 
     console = Screen(stderr=json)
     if resume:
@@ -154,15 +167,18 @@ def bench(
             addresses, profile, tuple(threads or (1,)), seed, source, keep, lengths, power_cmd
         )
         phone = _phone(addresses)
+        layouts = [known for known in LAYOUTS if known in (layout or ())]
+        if unknown := set(layout or ()) - set(layouts):
+            raise UserError(f"--layout {unknown.pop()}: there are {', '.join(LAYOUTS)}")
         targets = target or ([DEFAULT_TARGET] if models or addresses == (LOCAL,) else _installed_targets(phone))
         with console.status("Opening the bundles, exporting what is none yet …"):
-            inputs = open_inputs(names, precision or ["int8"], targets)
+            inputs = open_inputs(names, precision or ["int8"], targets, layouts)
         where = [word for name in device or ["local"] for word in ("--device", name)] if device or not host else []
         where += ["--host", host] if host else []
         # What was chosen where nothing was named is named: the command is to repeat this on any machine.
         where += ["--emulate"] if all(one.transport == "emulated" for one in addresses) else []
         named = target or ([] if targets == [DEFAULT_TARGET] else targets)
-        command = settings.command(names, named, precision or (), where)
+        command = settings.command(names, named, precision or (), layouts, where)
         with shown_progress(console, folder if phone is None else None) as progress:
             if phone is None:
                 result = benchmark.begin(inputs, settings, folder, command=command, progress=progress, force=force)

@@ -60,6 +60,7 @@ def print_records(console: Console, records: Sequence[Record], columns: Sequence
 
     from tlm_edge.bench.figures import FIGURE_KINDS
     from tlm_edge.report.comparison import groups, headline_pair
+    from tlm_edge.report.layouts import layout_findings
     from tlm_edge.report.tables import group_title, main_table
     from tlm_edge.report.words import finding, model_name
 
@@ -83,6 +84,8 @@ def print_records(console: Console, records: Sequence[Record], columns: Sequence
         pair = headline_pair(group)
         if pair is not None:
             console.print(finding(pair), highlight=False, soft_wrap=True)
+        for told in layout_findings(group, records):
+            console.print(told, highlight=False, soft_wrap=True)
         for record in group.records:
             if not record.validity.valid:
                 reasons = "; ".join(record.validity.reasons)

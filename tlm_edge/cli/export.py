@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tlm_edge.cli.options import AllMembersOption, ForceOption, OptionalDataOption, OptionalModelsArgument
+from tlm_edge.cli.options import ForceOption, OptionalDataOption, OptionalModelsArgument
 from tlm_edge.export.registry import DEFAULT_MODEL, PRECISIONS, require_targets, target_names
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import Layout
 
 
 def export(
@@ -41,7 +42,16 @@ def export(
             "--buckets", metavar="N,N,…", help="Lengths in tokens to prepare, for targets whose inputs can't vary."
         ),
     ] = None,
-    all_members: AllMembersOption = False,
+    layout: Annotated[
+        Layout | None,
+        typer.Option(
+            "--layout",
+            help="How a committee's members lie in the bundle: in one file, in files of their own that are all asked, "
+            "at once where there are threads, or in files that are asked in turn; what the committee was calibrated "
+            "for if not given.",
+            show_default=False,
+        ),
+    ] = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the model as written.")] = False,
     data: OptionalDataOption = None,
     calibration_data: Annotated[
@@ -81,8 +91,8 @@ def export(
     models = models or [DEFAULT_MODEL]
     lengths = None if buckets is None else _lengths(buckets)
     options = Options(lengths, not no_rewrite, accuracy_floor, zipped, force, compat)
-    preparation: dict[str, Any] = {"max_length": max_length, "data": data, "calibration_data": calibration_data}
-    preparation["all_members"] = all_members
+    preparation: dict[str, Any] = {"max_length": max_length, "data": data}
+    preparation |= {"calibration_data": calibration_data, "layout": layout}
     if len(models) == len(targets) == 1:
         print(describe_export(export_model(models[0], targets[0], precision, out, options, **preparation)))
         return

@@ -31,7 +31,7 @@ def describe_export(bundle: Bundle) -> str:
         f"rewrite   {_rewrite(bundle)}",
     ]
     if manifest.cascade is not None:
-        lines.append("cascade   the next member is asked while the vote is undecided; --all-members makes one file")
+        lines.append("cascade   the next member is asked while the vote is undecided; --layout fused makes one file")
     if manifest.delegated is not None:
         lines.append(f"delegated {manifest.delegated:.0%} of the operators to the runtime's fast backend")
     if (parity := manifest.parity) is not None:

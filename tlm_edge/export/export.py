@@ -25,7 +25,7 @@ from tlm_edge.modeling.checkpoint import TOKENIZER_FILES
 from tlm_edge.modeling.config import read_config, read_content
 from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Manifest
+from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Layout, Manifest
 from tlm_edge.runtime.parity import write_reference
 from tlm_edge.runtime.sessions import open_session
 
@@ -68,12 +68,12 @@ def export_model(
     max_length: int | None = None,
     data: str | None = None,
     calibration_data: Path | None = None,
-    all_members: bool = False,
+    layout: Layout | None = None,
     **more: Any,
 ) -> Bundle:
     """Export a checkpoint, committee or shipped model and return the opened bundle.
 
-    ``max_length``, ``data``, ``calibration_data`` and ``all_members`` are those of ``prepare``; ``more`` are fields of
+    ``max_length``, ``data``, ``calibration_data`` and ``layout`` are those of ``prepare``; ``more`` are fields of
     ``options``.
     Raises as ``prepare`` and ``export_prepared`` do.
     """
@@ -81,9 +81,7 @@ def export_model(
     require_target(target, precision)
     if out is not None:
         refuse_existing(_named(out, options), force=options.force)
-    prepared = prepare(
-        model, max_length=max_length, data=data, calibration_data=calibration_data, all_members=all_members
-    )
+    prepared = prepare(model, max_length=max_length, data=data, calibration_data=calibration_data, layout=layout)
     return export_prepared(prepared, target, precision, out, options, tell)
 
 
@@ -139,7 +137,7 @@ def _write_bundle(
         write_reference(folder / PARITY_FILE, prepared.reference)
         rewrite = rewrite_kind(nn.ModuleList(graphs.values()))
         manifest = _manifest(source, kind, precision, folder, rewrite, made[0])
-        if source.cascade is not None:
+        if source.layout != "fused":
             manifest = replace(
                 manifest, model_file=next(iter(graphs)), member_files=tuple(graphs), cascade=source.cascade
             )
@@ -154,8 +152,8 @@ def _write_bundle(
 
 
 def _graphs(source: SourceModel, kind: Target, options: Options) -> dict[str, nn.Module]:
-    """What to convert, by the name of its file: a cascade's members one by one, anything else as a whole."""
-    if source.cascade is None:
+    """What to convert, by the name of its file: members that are to lie apart one by one, anything else as a whole."""
+    if source.layout == "fused":
         return {kind.model_file: _whole(source, options)}
     suffix = Path(kind.model_file).suffix
     return {

@@ -10,6 +10,7 @@ import numpy as np
 from tlm_edge.export.source import SourceModel, load_source
 from tlm_edge.export.texts import ODD_TEXTS, CheckTexts, calibration_sequences, sequences_of_many_lengths, texts_for
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.manifest import Layout
 from tlm_edge.runtime.parity import Reference
 from tlm_edge.shipped import resolve_model
 
@@ -35,16 +36,16 @@ def prepare(
     max_length: int | None = None,
     data: str | None = None,
     calibration_data: Path | None = None,
-    all_members: bool = False,
+    layout: Layout | None = None,
 ) -> Prepared:
     """Load a checkpoint, committee or shipped model with what it takes to check what is made of it.
 
     Texts are cut to ``max_length`` tokens, the model's positions if ``None``. ``data`` are labelled texts to check
     accuracy on, the shipped evaluation texts if ``None`` and their labels are the model's; ``calibration_data`` texts
-    to calibrate on, the sequences that are checked on if ``None``. ``all_members`` leaves out a committee's cascade.
+    to calibrate on, the sequences that are checked on if ``None``. ``layout`` is that of ``load_source``.
     Raises ``UserError`` if one of these can't be read or doesn't fit the model.
     """
-    source = load_source(resolve_model(model), max_length, all_members=all_members)
+    source = load_source(resolve_model(model), max_length, layout)
     checks = texts_for(source.labels, data)
     sequences = sequences_of_many_lengths(source, checks.texts)
     calibration = sequences if calibration_data is None else calibration_sequences(source, calibration_data)

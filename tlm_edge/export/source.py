@@ -24,7 +24,7 @@ from tlm_edge.modeling.stored_cascade import read_cascade
 from tlm_edge.runtime.cascade import Cascade, Votes, vote_in_turn
 from tlm_edge.runtime.classifier import votes_in_batches
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import Source
+from tlm_edge.runtime.manifest import Layout, Source
 from tlm_edge.runtime.tokenize import pad, well_formed
 from tlm_edge.runtime.vote import soft_vote
 
@@ -35,8 +35,8 @@ _BATCH_TOKENS = 4096
 class SourceModel:
     """The members (one, for a plain checkpoint) in evaluation mode, their labels, tokenizer and limits.
 
-    The tokenizer cuts texts to ``max_length`` tokens. With a ``cascade`` the members are exported one by one;
-    ``weights`` are those of their votes, equal if there are none.
+    The tokenizer cuts texts to ``max_length`` tokens. ``layout`` says how the members are exported, ``cascade`` in
+    which order they are asked where that is in turn; ``weights`` are those of their votes, equal if there are none.
     """
 
     folder: Path
@@ -46,6 +46,7 @@ class SourceModel:
     max_length: int
     cls_token_id: int
     is_committee: bool
+    layout: Layout = "fused"
     cascade: Cascade | None = None
     weights: tuple[float, ...] = ()
 
@@ -111,12 +112,12 @@ class SourceModel:
         return vote_in_turn(self.cascade, len(token_ids), lambda member, rows: logits[member][rows], self.weights)
 
 
-def load_source(folder: Path, max_length: int | None = None, *, all_members: bool = False) -> SourceModel:
+def load_source(folder: Path, max_length: int | None = None, layout: Layout | None = None) -> SourceModel:
     """Load a checkpoint or committee, to be cut to ``max_length`` tokens (as many as it has positions if ``None``).
 
-    With ``all_members`` a committee's cascade is left out.
+    Its members are to be exported in ``layout``: a calibrated committee's as a cascade if ``None``, others' fused.
 
-    Raises ``UserError`` if it is neither, if it can't be loaded, or if ``max_length`` doesn't fit.
+    Raises ``UserError`` if it is neither, if it can't be loaded, or if ``max_length`` or ``layout`` don't fit.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not the folder of a checkpoint or committee")
@@ -132,7 +133,12 @@ def load_source(folder: Path, max_length: int | None = None, *, all_members: boo
             f"{folder}: the tokenizer has {tokens} tokens, the model only {smallest} embeddings: "
             "use the tokenizer that the model was trained with"
         )
-    stored = read_cascade(folder) if committee and not all_members else None
+    stored = read_cascade(folder) if committee and layout in ("cascade", None) else None
+    layout = layout or ("fused" if stored is None else "cascade")
+    if layout == "apart" and not committee:
+        raise UserError(f"--layout apart: {folder} is no committee, it has one file")
+    if layout == "cascade" and stored is None:
+        raise UserError(f"--layout cascade: {folder} is not calibrated; see tlm-edge committee calibrate --help")
     positions = min(member.config.max_position_embeddings for member in members)
     if max_length is not None and max_length > positions:
         raise UserError(f"--max-length {max_length}: {folder} has {positions} positions; give at most that")
@@ -148,6 +154,7 @@ def load_source(folder: Path, max_length: int | None = None, *, all_members: boo
         max_length=max_length or positions,
         cls_token_id=_first_token(tokenizer, folder),
         is_committee=committee,
+        layout=layout,
         cascade=None if stored is None else stored.cascade,
         weights=() if loaded is None else loaded.weights,
     )

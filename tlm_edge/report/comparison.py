@@ -11,6 +11,7 @@ import numpy as np
 
 from tlm_edge.bench.record import Emulation, Record
 from tlm_edge.bench.statistics import Interval, accuracy_difference, ratio_interval
+from tlm_edge.runtime.manifest import LAYOUTS
 
 Role = Literal["deep", "shallow", "committee"]
 Part = Literal["latency", "model"]
@@ -78,7 +79,13 @@ def groups(records: Sequence[Record]) -> list[Group]:
             tuple(
                 sorted(
                     members,
-                    key=lambda one: (order[role(one)], one.bundle.source, one.bundle.target, one.bundle.precision),
+                    key=lambda one: (
+                        order[role(one)],
+                        one.bundle.source,
+                        one.bundle.target,
+                        one.bundle.precision,
+                        LAYOUTS.index(one.bundle.layout),
+                    ),
                 )
             ),
         )
@@ -99,7 +106,7 @@ def compare(first: Record, second: Record) -> Comparison:
     if one is not None and other is not None and one.sha256 == other.sha256 and one.expected == other.expected:
         accuracy = accuracy_difference(np.array(other.given), np.array(one.given), np.array(one.expected))
     texts = len(one.expected) if accuracy is not None and one is not None else 0
-    return Comparison(slow, fast, _ratio(slow, fast, "latency"), _ratio(slow, fast, "model"), accuracy, texts)
+    return Comparison(slow, fast, ratio(slow, fast, "latency"), ratio(slow, fast, "model"), accuracy, texts)
 
 
 def headline_pair(group: Group) -> Comparison | None:
@@ -170,7 +177,8 @@ def _estimated_ratio(slow: Emulation, fast: Emulation, part: Part, *, one_runtim
     return Ratio(value, value * low, value * high, estimated=True)
 
 
-def _ratio(slow: Record, fast: Record, part: Part) -> Ratio:
+def ratio(slow: Record, fast: Record, part: Part) -> Ratio:
+    """How many times longer ``slow`` takes than ``fast``: round by round where they were interleaved."""
     if slow.emulation is not None and fast.emulation is not None:
         one_runtime = slow.runtime.name == fast.runtime.name
         return _estimated_ratio(slow.emulation, fast.emulation, part, one_runtime=one_runtime)

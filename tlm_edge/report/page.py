@@ -17,6 +17,7 @@ from tlm_edge.report.tables import group_note, group_title, main_table, ratio_ta
 from tlm_edge.report.words import (
     MISSING,
     accuracy_finding,
+    form,
     model_name,
     number,
     provenance_lines,
@@ -198,7 +199,7 @@ def _detail(record: Record, group: Group, index: int) -> _Detail:
     members = f"{bundle.members} members, " if bundle.members > 1 else ""
     facts = [
         ("model", f"{bundle.source}: {bundle.architecture}, {members}{bundle.parameters / 1e6:.1f} M parameters"),
-        ("bundle", f"{bundle.name}, {bundle.target} {bundle.precision}, rewrite: {bundle.rewrite}"),
+        ("bundle", f"{bundle.name}, {form(record)}, rewrite: {bundle.rewrite}"),
         ("bundle sha256", bundle.sha256),
         ("runtime", f"{record.runtime.name} {record.runtime.version}, {record.runtime.provider}"),
         ("threads", str(record.runtime.threads)),

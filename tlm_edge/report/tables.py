@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tlm_edge.bench.figures import FIGURE_KINDS
 from tlm_edge.bench.record import Record
 from tlm_edge.report.comparison import Group, against_slowest, groups, headline_pair, total_samples
+from tlm_edge.report.layouts import layout_findings
 from tlm_edge.report.words import (
     MISSING,
     column_title,
@@ -108,6 +109,7 @@ def as_markdown(records: Sequence[Record]) -> str:
         lines += [_markdown_table(main_table(group)), ""]
         if len(group.records) > 1:
             lines += [_markdown_table(ratio_table(group)), ""]
+        lines += [line for told in layout_findings(group, records) for line in (told, "")]
         for record in group.records:
             lines += (
                 [] if record.validity.valid else [f"- † {model_name(record)}: {'; '.join(record.validity.reasons)}"]
@@ -124,14 +126,26 @@ def as_csv(records: Sequence[Record]) -> str:
     """One row a record with every figure, its provenance and its bounds; empty cells where there is none."""
     stream = io.StringIO()
     facts = ["record", "device", "transport", "cpu", "runtime", "runtime_version", "threads", "source", "target"]
-    facts += ["precision", "members", "parameters", "texts", "length", "profile", "inferences", "valid", "reasons"]
+    facts += [
+        "precision",
+        "layout",
+        "members",
+        "parameters",
+        "texts",
+        "length",
+        "profile",
+        "inferences",
+        "valid",
+        "reasons",
+    ]
     parts = ("", "_unit", "_provenance", "_low", "_high")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*facts, *(name + part for name in FIGURE_KINDS for part in parts)])
     for record in records:
         row: list[object] = [record.id, record.device.name, record.device.transport, record.device.machine.cpu]
         row += [record.runtime.name, record.runtime.version, record.runtime.threads, record.bundle.source]
-        row += [record.bundle.target, record.bundle.precision, record.bundle.members, record.bundle.parameters]
+        row += [record.bundle.target, record.bundle.precision, record.bundle.layout, record.bundle.members]
+        row += [record.bundle.parameters]
         row += [record.texts.data, record.texts.length, record.session.profile, total_samples(record).size]
         row += [record.validity.valid, "; ".join(record.validity.reasons)]
         for name in FIGURE_KINDS:

@@ -45,8 +45,15 @@ def column_title(name: str) -> str:
 
 
 def model_name(record: Record) -> str:
-    """The source with what tells its bundle from others: ``agnews-committee onnx int8``."""
-    return f"{record.bundle.source} {record.bundle.target} {record.bundle.precision}"
+    """The source with what tells its bundle from others: ``agnews-committee onnx int8``, or … ``int8 cascade``."""
+    return f"{record.bundle.source} {form(record)}"
+
+
+def form(record: Record, *, with_target: bool = True) -> str:
+    """What was made of the source: ``onnx int8``, and how members lie that are not in one file."""
+    bundle = record.bundle
+    words = [bundle.target] if with_target else []
+    return " ".join([*words, bundle.precision, *([] if bundle.layout == "fused" else [bundle.layout])])
 
 
 def short_names(records: Sequence[Record]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tlm_edge.runtime.cascade import Cascade
 from tlm_edge.runtime.errors import UserError
@@ -18,6 +18,10 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 PARITY_FILE = "parity.json"
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
+
+#: All members in one file; a file a member, all of them asked; a file a member, asked in turn while the vote is open.
+Layout = Literal["fused", "apart", "cascade"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,11 @@ class Manifest:
     member_files: tuple[str, ...] = ()
     cascade: Cascade | None = None
     weights: tuple[float, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """How the members lie in the bundle."""
+        return "cascade" if self.cascade is not None else "apart" if self.member_files else "fused"
 
     @property
     def model_files(self) -> tuple[str, ...]:

@@ -53,7 +53,8 @@ class Process:
 @contextmanager
 def process_of(contender: Contender, labels: Sequence[str], threads: int) -> Iterator[Process]:
     """The contender in a process of its own, loaded, with so many threads."""
-    environment = os.environ | {"TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false"}
+    # Where TensorFlow is installed, transformers would load it as well.
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false", "USE_TF": "0"}
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         environment[variable] = str(threads)
     command = [sys.executable, "-m", "contenders.worker", json.dumps(job_of(contender, labels, threads))]

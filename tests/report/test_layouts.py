@@ -6,6 +6,8 @@ from tests.report.test_comparison import scaled
 from tlm_edge.bench.figures import Figure
 from tlm_edge.report.comparison import groups
 from tlm_edge.report.layouts import layout_findings
+from tlm_edge.report.page import page
+from tlm_edge.report.tables import as_markdown
 
 
 def laid_out(record, layout, factor, threads=1, **figures):
@@ -34,6 +36,8 @@ def test_the_fastest_layout_is_named_with_what_the_others_take_and_why(measured)
     assert "fused takes 2.00× (95 % CI 2.00–2.00) that, apart takes 4.00× (95 % CI 4.00–4.00) that" in finding
     assert "a text asks 1.25 of 2 members" in finding
     assert "2 calls of the runtime instead of one" in finding
+    assert finding in page(records)
+    assert finding in as_markdown(records)
 
 
 def test_what_handing_over_to_threads_costs_is_told(measured):

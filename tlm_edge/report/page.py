@@ -12,6 +12,7 @@ import numpy as np
 from tlm_edge.bench.figures import FIGURE_KINDS
 from tlm_edge.bench.record import Block, Record
 from tlm_edge.report.comparison import Comparison, Group, groups, headline_pair, role, total_samples
+from tlm_edge.report.layouts import layout_findings
 from tlm_edge.report.plots import MARKERS, OTHER_MARKER, PAGE, SIGNS, as_svg, distribution, pareto, series_of
 from tlm_edge.report.tables import group_note, group_title, main_table, ratio_table
 from tlm_edge.report.words import (
@@ -54,7 +55,7 @@ def page(records: Sequence[Record]) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    sections = [_section(group, index) for index, group in enumerate(groups(records))]
+    sections = [_section(group, records, index) for index, group in enumerate(groups(records))]
     html: str = template.render(
         title=_title(records),
         sections=sections,
@@ -74,7 +75,7 @@ def _title(records: Sequence[Record]) -> str:
     return " against ".join(sources) if len(sources) == 2 else "Text classifiers, measured"
 
 
-def _section(group: Group, index: int) -> dict[str, Any]:
+def _section(group: Group, records: Sequence[Record], index: int) -> dict[str, Any]:
     pair = headline_pair(group)
     plots = [
         (name, as_svg(figure, f"Accuracy over latency on {group.device}", f"pareto-{name}-{index}"))
@@ -90,6 +91,7 @@ def _section(group: Group, index: int) -> dict[str, Any]:
         "table": main_table(group),
         "series": series_of(group.records),
         "ratios": ratio_table(group) if len(group.records) > 1 else None,
+        "layouts": layout_findings(group, records),
         "invalid": _invalid(group),
         "details": [_detail(record, group, index) for record in group.records],
         "marks": [

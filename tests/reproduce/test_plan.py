@@ -158,7 +158,7 @@ def test_a_folder_follows_one_plan(tmp_path: Path) -> None:
     with open_folder(folder, file):
         assert (folder / PLAN).read_text() == SMALL
         with (
-            pytest.raises(UserError, match="another tlm-edge reproduce is working in .*out"),
+            pytest.raises(UserError, match="another process is working in .*out"),
             open_folder(folder, file),
         ):
             pass

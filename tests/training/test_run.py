@@ -63,6 +63,19 @@ def test_an_unfinished_run_is_neither_lost_nor_mixed_with_another(tmp_path: Path
         assert not (run.work / "state.safetensors").exists()
 
 
+def test_a_setting_that_is_new_and_off_is_no_change(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open_run(out, {"config": {"layers": 1}}, resume=False, force=False):
+        pass
+    with open_run(out, {"config": {"layers": 1, "bigrams": 0}, "teacher": None}, resume=True, force=False) as run:
+        assert run.work.is_dir()
+    with (
+        pytest.raises(UserError, match="bigrams was null, now 16"),
+        open_run(out, {"config": {"layers": 1, "bigrams": 16}}, resume=True, force=False),
+    ):
+        pass
+
+
 def test_resuming_a_finished_run_tells_its_result_and_refuses_others(tiny_tokenizer: Path, tmp_path: Path) -> None:
     job = finetune_job(tiny_tokenizer, tmp_path / "out", recipe={"epochs": 1})
     done = run_finetune(job)

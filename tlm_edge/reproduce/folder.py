@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tlm_edge.alone import alone_in
 from tlm_edge.files import new_file
 from tlm_edge.reproduce.plan import Plan, parse_plan, read_plan, read_tables
 from tlm_edge.runtime.errors import UserError
@@ -15,7 +15,6 @@ from tlm_edge.runtime.errors import UserError
 PLAN = "plan.toml"
 LOGS = "logs"
 _RUNNING = "running"
-_LOCK = ".lock"
 #: What of a plan may change between two sittings: who meets whom, and how that is told.
 _FREE = {"about", "experiments"}
 #: Tables of things by their names.
@@ -41,19 +40,10 @@ def log_file(folder: Path, run: str) -> Path:
 def open_folder(folder: Path, plan_file: Path) -> Iterator[Plan]:
     """Make ``folder`` follow the plan in ``plan_file``, alone among processes, and yield the plan.
 
-    Raises ``UserError`` as ``plan_for`` does, if another process works in the folder, or if it can't be written.
+    Raises ``UserError`` as ``plan_for`` and ``alone_in`` do.
     """
     plan = plan_for(folder, plan_file)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise UserError(f"can't write in {folder}: {error.strerror}; choose another --out") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another tlm-edge reproduce is working in {folder}: wait for it, or stop it") from None
+    with alone_in(folder):
         with new_file(folder / PLAN) as temporary:
             temporary.write_bytes(plan_file.read_bytes())
         yield plan

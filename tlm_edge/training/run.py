@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sys
@@ -16,13 +15,13 @@ from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from tlm_edge.alone import LOCK, alone_in
 from tlm_edge.files import new_file, refuse_existing, write_json
 from tlm_edge.runtime.errors import UserError
 
 LOG = "log.jsonl"
 RECIPE = "training.json"
 _START = "start.json"
-_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def open_run(out: Path, settings: Mapping[str, Any], *, resume: bool, force: boo
         yield RunFolder(out, work, _read_start(work)["force"])
         return
     check_out(out, resume=resume, force=force)
-    with _locked(work):
+    with alone_in(work):
         if resume and (work / _START).is_file():
             _check_settings(work, _read_start(work)["settings"], settings)
         else:
@@ -114,26 +113,11 @@ def finished_result(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | 
     return content
 
 
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        stream = (work / _LOCK).open("w")
-    except OSError as error:
-        raise UserError(f"can't write in {work}: {error.strerror}; choose another --out") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is working on {work}: wait for it, or stop it") from None
-        yield
-
-
 def _empty(work: Path) -> None:
     for entry in work.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
-        elif entry.name != _LOCK:
+        elif entry.name != LOCK:
             entry.unlink()
 
 
@@ -152,9 +136,12 @@ def _check_settings(folder: Path, before: Mapping[str, Any], settings: Mapping[s
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            # What an earlier version did not know is as it was then if it is off.
+            names = sorted(
+                name for name in old.keys() | new.keys() if (old.get(name) or None) != (new.get(name) or None)
+            )
             changed += [f"{name} was {_shown(old.get(name))}, now {_shown(new.get(name))}" for name in names]
-        elif old != new:
+        elif (old or None) != (new or None):
             changed.append(f"{key} was {_shown(old)}, now {_shown(new)}")
     if changed:
         raise UserError(

@@ -44,8 +44,9 @@ def roofline_ms(limits: dict[str, Any], multiply_adds: float, bytes_read: float,
     """The least time that the counted work could take: the slower of computing and reading (Williams et al., 2009)."""
     peak = limits["gops_int8" if precision == "int8" else "gflops_fp32"] * 1e9
     sizes = {int(size): speed for size, speed in limits["gb_per_second"].items()}
-    fitting = min((size for size in sizes if size >= bytes_read), default=max(sizes))
-    return 1e3 * max(2 * multiply_adds / peak, bytes_read / (sizes[fitting] * 1e9))
+    # What is read of more bytes can be read of fewer: the smallest sizes show the time of a call.
+    bandwidth = max((speed for size, speed in sizes.items() if size >= bytes_read), default=sizes[max(sizes)])
+    return 1e3 * max(2 * multiply_adds / peak, bytes_read / (bandwidth * 1e9))
 
 
 def _integer_product(random: np.random.Generator) -> Any:

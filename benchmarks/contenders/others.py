@@ -11,6 +11,7 @@ import against_plain_exports as plain
 import numpy as np
 
 from contenders.contender import Contender
+from contenders.ours import training_settings
 from tlm_edge.quiet import quiet
 
 #: Runtime → the tool, the length that a text gets, and what makes the file.
@@ -38,7 +39,7 @@ def other_contenders(models: dict[str, Path], work: Path) -> list[Contender]:
                     plain.PLAIN[target](str(model), folder)
                 shutil.copy(model / "tokenizer.json", folder)
             settings = {"library": tool, "runtime": target, "precision": "fp32", "length": length}
-            settings |= {"max_length": plain.LENGTH, "tokenizer": "tokenizers"}
+            settings |= {"max_length": plain.LENGTH, "tokenizer": "tokenizers", "training": training_settings(model)}
             contenders.append(Contender(f"{name}, {tool}", f"plain-{target}", folder, model, settings))
             if target == "onnx":
                 int8 = _quantized(folder, work / f"plain-{name}-onnx-int8")
@@ -66,6 +67,7 @@ def _pipeline(name: str, model: Path, work: Path) -> Contender:
         shutil.copy(model / file, folder)
     settings = {"library": "transformers: pipeline, eager PyTorch", "runtime": "PyTorch", "precision": "fp32"}
     settings |= {"length": "each text's own", "max_length": plain.LENGTH, "batch_size": BATCH}
+    settings |= {"training": training_settings(model)}
     return Contender(f"{name}, transformers' pipeline", "pipeline", folder, model, settings, True)
 
 

@@ -130,13 +130,13 @@ def settings_of(bundle: Path, model: Path) -> dict[str, Any]:
 
 
 def training_settings(model: Path) -> list[dict[str, Any]]:
-    """What the ``training.json`` of the model, or of each member, says of how it was trained, without its paths."""
+    """The recipe in the ``training.json`` of the model, or of each member."""
     from tlm_edge.modeling.committee import is_committee, member_folders
 
     told = []
     for folder in member_folders(model) if is_committee(model) else [model]:
-        content = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-        told.append({name: value for name, value in content["settings"].items() if isinstance(value, int | float)})
+        settings = json.loads((folder / "training.json").read_text(encoding="utf-8"))["settings"]
+        told.append({name: value for name, value in settings.get("recipe", settings).items() if name != "tokenizer"})
     return told
 
 

@@ -58,16 +58,17 @@ def finetune(
         ),
     ] = None,
     rows_per_label: training.RowsPerLabelOption = None,
-    epochs: training.EpochsOption = 3,
+    epochs: training.EpochsOption = None,
     learning_rate: training.FinetuneLearningRateOption = 5e-4,
     batch_size: training.FinetuneBatchSizeOption = 32,
     dropout: training.DropoutOption = 0.1,
     mask_probability: training.MaskProbabilityOption = 0.15,
     label_smoothing: training.LabelSmoothingOption = 0.0,
     class_balance: training.ClassBalanceOption = False,
-    validation_share: training.ValidationShareOption = 0.1,
+    validation_share: training.FinetuneValidationShareOption = None,
     patience: training.PatienceOption = 3,
     max_length: training.MaxLengthOption = None,
+    plain_start: training.PlainStartOption = False,
     bigrams: Annotated[
         int | None,
         typer.Option(
@@ -111,7 +112,9 @@ def finetune(
         tokenizer_path = resolve_model(tokenizer)
         scratch = scratch_config(from_scratch, tokenizer_path, hidden_size=hidden_size, heads=heads, layers=layers)
     recipe = FinetuneRecipe(
-        epochs=epochs,
+        epochs=epochs or training.FINETUNE_EPOCHS,
+        least_steps=0 if epochs else training.FINETUNE_LEAST_STEPS,
+        plain_start=plain_start,
         batch_size=batch_size,
         learning_rate=learning_rate,
         dropout=dropout,

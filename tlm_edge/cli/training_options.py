@@ -51,7 +51,26 @@ RowsPerLabelOption = Annotated[
     int | None,
     typer.Option("--rows-per-label", min=1, metavar="N", help="Only N rows of each label, always the same ones."),
 ]
-EpochsOption = Annotated[int, typer.Option("--epochs", min=1, metavar="N", help="Passes over the training rows.")]
+#: Passes over the training rows, and steps that fewer rows are passed over more often for, where --epochs isn't given.
+FINETUNE_EPOCHS, FINETUNE_LEAST_STEPS = 3, 100
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--epochs",
+        min=1,
+        metavar="N",
+        help=f"Passes over the training rows; if not given {FINETUNE_EPOCHS}, or of few rows as many more as make "
+        f"{FINETUNE_LEAST_STEPS} steps.",
+    ),
+]
+PlainStartOption = Annotated[
+    bool,
+    typer.Option(
+        "--plain-start",
+        help="Begin with [CLS] as it was pre-trained and a random head, instead of with [MASK] in its place, and a "
+        "regression on what the encoder says there.",
+    ),
+]
 FinetuneLearningRateOption = Annotated[
     float, typer.Option("--learning-rate", min=1e-9, metavar="X", help="Peak learning rate.")
 ]
@@ -87,6 +106,17 @@ ValidationShareOption = Annotated[
         max=0.9,
         metavar="X",
         help="Share of the training rows held out for validation if DATA has no validation split; 0 for none.",
+    ),
+]
+FinetuneValidationShareOption = Annotated[
+    float | None,
+    typer.Option(
+        "--validation-share",
+        min=0.0,
+        max=0.9,
+        metavar="X",
+        help="Share of the training rows held out for validation if DATA has no validation split; 0 for none. If not "
+        "given a tenth, or none of fewer than 500 rows: then all are learned and the last epoch is kept.",
     ),
 ]
 PatienceOption = Annotated[

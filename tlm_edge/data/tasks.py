@@ -17,7 +17,7 @@ from tlm_edge.data.rows import Row
 from tlm_edge.data.splits import SPLIT_NAMES, Split, open_splits
 from tlm_edge.runtime.errors import UserError
 
-#: Seed of the draw that ``draw_rows`` makes.
+#: Seed of the draw that ``draw_rows`` makes where none is given.
 ROWS_SEED = 42
 
 # Python refuses to convert numbers of thousands of digits.
@@ -118,14 +118,14 @@ def load_examples(
     return _examples(_read(splits[split], text_columns, label_column), labels, "the model's labels")
 
 
-def draw_rows(examples: Examples, rows_per_label: int) -> Examples:
-    """At most so many rows of each label, drawn with seed 42, in their order; a smaller draw is part of a larger one.
+def draw_rows(examples: Examples, rows_per_label: int, seed: int = ROWS_SEED) -> Examples:
+    """At most so many rows of each label, drawn with ``seed``, in their order; a smaller draw is part of a larger one.
 
     Raises ``UserError`` for fewer than one.
     """
     if rows_per_label < 1:
         raise UserError(f"--rows-per-label {rows_per_label}: give at least 1")
-    order = np.random.default_rng(ROWS_SEED).permutation(len(examples))
+    order = np.random.default_rng(seed).permutation(len(examples))
     drawn = [order[examples.labels[order] == label][:rows_per_label] for label in np.unique(examples.labels)]
     rows = np.sort(np.concatenate(drawn))
     return Examples(tuple(examples.texts[row] for row in rows), examples.labels[rows])

@@ -55,9 +55,12 @@ class SequenceClassifier(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Logits, (batch, labels), of ``input_ids`` (batch, length) with ``attention_mask`` 0 at padding."""
-        rows = self.readout_rows(input_ids)
-        hidden = self.encoder(input_ids, attention_mask, rows).flatten(1)
-        return self.classifier(self.dropout(self.readout_activation(self.pooler(hidden))))
+        return self.classifier(self.dropout(self.features(input_ids, attention_mask)))
+
+    def features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """What the linear classifier multiplies, (batch, hidden), of the same."""
+        hidden = self.encoder(input_ids, attention_mask, self.readout_rows(input_ids)).flatten(1)
+        return self.readout_activation(self.pooler(hidden))
 
     def readout_rows(self, input_ids: Tensor) -> Tensor:
         """Positions the classifier reads, (batch, 1 or markers): [CLS] at 0, or each marker's first occurrence."""

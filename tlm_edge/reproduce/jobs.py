@@ -145,6 +145,7 @@ def finetune_job(place: Place, run: Run) -> FinetuneJob:
         out=place.out(run),
         recipe=FinetuneRecipe(
             epochs=recipe.epochs,
+            plain_start=True,  # as the paper does
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
             dropout=recipe.dropout,
@@ -197,6 +198,7 @@ def _finetune_words(place: Place, run: Run) -> list[str]:
     words += ["--validation-share", "0", "--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
     words += ["--learning-rate", f"{recipe.learning_rate:g}", "--dropout", f"{recipe.dropout:g}"]
     words += ["--mask-probability", f"{recipe.mask_probability:g}", "--precision", recipe.precision]
+    words += [] if run.corpus is None else ["--plain-start"]
     out = place.shown(place.out(run))
     words += ["--seed", str(run.seed), "--out", out]
     return [*words, "&&", "tlm-edge", "evaluate", out, "--data", place.shown(place.source(task.test)), *columns]

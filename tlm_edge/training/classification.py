@@ -21,6 +21,10 @@ from tlm_edge.training.examples import EncodedExamples, encode_examples, split_v
 from tlm_edge.training.finetune import FinetuneRecipe, FinetuneTokenIds
 from tlm_edge.training.tokens import special_id, special_ids
 
+#: The share of the training rows that is held out where nothing else is said, and the fewest rows worth holding out.
+_USUAL_SHARE = 0.1
+_FEWEST_HELD_OUT = 50
+
 
 class LabelledJob(Protocol):
     """What a job says of its labelled texts; the fields are those of ``FinetuneJob``."""
@@ -43,7 +47,8 @@ class FinetuneJob:
 
     Either ``checkpoint`` is given, or ``scratch``, the configuration of a new encoder, with its ``tokenizer``.
     Several sources of ``data`` share the labels of the first. ``validation_share`` of the training rows is held out
-    unless the first source has a validation split. ``test_data`` is only measured on, at the end.
+    unless the first source has a validation split; if None a tenth, and none of rows so few that a tenth would tell
+    little. ``test_data`` is only measured on, at the end.
     ``rows_per_label`` rows of each label are drawn from each source, always the same ones; all are taken if None.
     With ``max_length`` the classifier has only so many positions, and longer texts are cut to it ever after.
     ``bigram_buckets`` gives the encoder a table of that many rows for pairs of tokens, if it has none; of a checkpoint
@@ -64,7 +69,7 @@ class FinetuneJob:
     max_length: int | None = None
     bigram_buckets: int | None = None
     layers: int | None = None
-    validation_share: float = 0.1
+    validation_share: float | None = 0.1
     half: bool = False
     #: A teacher to learn from beside the labels.
     distillation: Distillation | None = None
@@ -214,14 +219,15 @@ def encode_splits(
     more: list[Task],
     tokenizer: Tokenizer,
     max_length: int,
-    validation_share: float,
+    validation_share: float | None,
     seed: int,
     teacher: Teacher | None = None,
 ) -> tuple[EncodedExamples, EncodedExamples | None, EncodedExamples | None]:
     """The rows for training, validation and test as token ids, of what ``load_tasks`` gives.
 
-    ``validation_share`` of the training rows is held out, drawn with ``seed``, unless there is a validation split. With
-    a ``teacher`` the rows for training have its targets, and its unlabelled texts are among them.
+    ``validation_share`` of the training rows (see ``FinetuneJob``) is held out, drawn with ``seed``, unless there is a
+    validation split. With a ``teacher`` the rows for training have its targets, and its unlabelled texts are among
+    them.
     """
     parts = [task.splits["train"], *(other.splits["train"] for other in more)]
     texts, labels = [text for part in parts for text in part.texts], np.concatenate([part.labels for part in parts])
@@ -239,6 +245,8 @@ def encode_splits(
         if name in task.splits
     }
     validation = held.get("validation")
+    if validation_share is None:
+        validation_share = _USUAL_SHARE if _USUAL_SHARE * len(train) >= _FEWEST_HELD_OUT else 0.0
     if validation is None and validation_share:
         rows, held_out = split_validation(train.labels, validation_share, seed)
         if len(held_out):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from tlm_edge.files import new_file
 from tlm_edge.modeling.heads import SequenceClassifier, set_dropout
+from tlm_edge.training.counters import Clock, Counters
 from tlm_edge.training.examples import EncodedExamples, epoch_batches, mask_at_random
 from tlm_edge.training.metrics import ClassificationMetrics
 from tlm_edge.training.optimizer import build_optimizers, one_cycle, set_learning_rates
@@ -33,10 +34,14 @@ class FinetuneRecipe:
     """Everything that determines a fine-tuning run besides model, data and tokenizer.
 
     ``batch_size`` counts rows an optimiser step, over all processes. ``mask_probability`` is the share of tokens
-    hidden as augmentation. ``patience`` is the number of epochs without improvement after which the run ends.
+    hidden as augmentation. ``patience`` is the number of epochs without improvement after which the run ends, but not
+    before ``least_steps``, for which few rows are passed over more than ``epochs`` times. ``plain_start`` begins with
+    [CLS] as it was pre-trained and a random head, as BERT does, instead of what ``start`` makes of them.
     """
 
     epochs: int = 3
+    least_steps: int = 0
+    plain_start: bool = False
     batch_size: int = 32
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
@@ -125,18 +130,18 @@ def finetune(
     optimizers = build_optimizers(
         model, name="adamw", learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    counters = _Counters(**(load_state(folder, model, optimizers) or {}))
+    counters = Counters(**(load_state(folder, model, optimizers) or {}))
     wrapped, *prepared = accelerator.prepare(_LossModule(model, recipe.label_smoothing), *optimizers)
     steps_an_epoch = -(-len(train) // recipe.batch_size)
-    steps = steps_an_epoch * recipe.epochs
-    clock = _Clock(counters.seconds, counters.tokens)
+    steps = steps_an_epoch * max(recipe.epochs, -(-recipe.least_steps // steps_an_epoch))
+    clock = Clock(counters.seconds, counters.tokens)
 
     def save() -> None:
         counters.seconds = clock.elapsed()
         _save(accelerator, folder, model, optimizers, counters)
         clock.saved = time.monotonic()
 
-    while counters.step < steps and counters.epochs_without_gain < recipe.patience:
+    while counters.goes_on(steps, least_steps=recipe.least_steps, patience=recipe.patience):
         epoch, done = divmod(counters.step, steps_an_epoch)
         balance = recipe.class_balance
         batches = epoch_batches(train, recipe.batch_size, class_balance=balance, seed=recipe.seed, epoch=epoch)
@@ -155,18 +160,16 @@ def finetune(
                 counters.losses = []
                 place = (counters.step, steps, epoch + 1, counters.tokens)
                 report(FinetuneProgress(*place, loss, learning_rate, clock.elapsed(), rate))
-            stop = agreed(accelerator, interrupted())
-            if not ended and (stop or time.monotonic() - clock.saved > save_every_seconds):
+            stop = agreed(accelerator, interrupted()) and counters.step < steps
+            # An epoch of a few rows takes less time than saving does: without scores its end is no reason to.
+            due = time.monotonic() - clock.saved > save_every_seconds
+            if ended and validation is not None:
+                report(_validate(accelerator, folder, model, validation, ids, counters, epoch + 1))
+                due = True
+            if due or stop:
                 save()
-            if stop and not ended:
+            if stop:
                 return FinetuneResult(counters.step, epoch, 0, counters.tokens, clock.elapsed(), None, finished=False)
-        if validation is not None:
-            metrics = evaluate_examples(model, validation, ids.pad, accelerator)
-            best = counters.rate(metrics, epoch + 1)
-            if best:
-                _save_best(accelerator, folder, model)
-            report(EpochResult(epoch + 1, counters.step, metrics, best))
-        save()
     accelerator.wait_for_everyone()
     if validation is not None:
         model.load_state_dict(load_file(folder / BEST))
@@ -177,12 +180,29 @@ def finetune(
     return FinetuneResult(counters.step, epochs, best_epoch, counters.tokens, clock.elapsed(), scores, finished=True)
 
 
+def _validate(
+    accelerator: Accelerator,
+    folder: Path,
+    model: SequenceClassifier,
+    validation: EncodedExamples,
+    ids: FinetuneTokenIds,
+    counters: Counters,
+    epoch: int,
+) -> EpochResult:
+    """Score the end of ``epoch`` and keep the weights if it is the best so far."""
+    metrics = evaluate_examples(model, validation, ids.pad, accelerator)
+    best = counters.rate(metrics, epoch)
+    if best:
+        _save_best(accelerator, folder, model)
+    return EpochResult(epoch, counters.step, metrics, best)
+
+
 def _save(
     accelerator: Accelerator,
     folder: Path,
     model: nn.Module,
     optimizers: list[torch.optim.Optimizer],
-    counters: _Counters,
+    counters: Counters,
 ) -> None:
     if accelerator.is_main_process:
         save_state(folder, model, optimizers, asdict(counters))
@@ -192,46 +212,6 @@ def _save_best(accelerator: Accelerator, folder: Path, model: nn.Module) -> None
     if accelerator.is_main_process:
         with new_file(folder / BEST) as temporary:
             save_file(model.state_dict(), temporary)
-
-
-@dataclass
-class _Counters:
-    """What a resumed run needs to know besides the weights. ``losses`` are those not reported yet."""
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    best_epoch: int = 0
-    best_score: tuple[float, float] = (-1.0, 0.0)
-    epochs_without_gain: int = 0
-
-    def rate(self, metrics: ClassificationMetrics, epoch: int) -> bool:
-        """Whether ``epoch`` is the best so far: accuracy decides, and among equals the lower loss."""
-        score = (metrics.accuracy, -metrics.loss)
-        best = score > tuple(self.best_score)
-        self.epochs_without_gain = 0 if best else self.epochs_without_gain + 1
-        if best:
-            self.best_epoch, self.best_score = epoch, score
-        return best
-
-
-class _Clock:
-    """Seconds of the run over all its sittings, and tokens a second since the last report."""
-
-    def __init__(self, before: float, tokens: int) -> None:
-        self._start = time.monotonic() - before
-        self._reported, self._tokens = time.monotonic(), tokens
-        self.saved = time.monotonic()
-
-    def elapsed(self) -> float:
-        return time.monotonic() - self._start
-
-    def tokens_per_second(self, tokens: int) -> float:
-        now = time.monotonic()
-        rate = (tokens - self._tokens) / (now - self._reported)
-        self._reported, self._tokens = now, tokens
-        return rate
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from tlm_edge.training.run import (
     read_log,
 )
 from tlm_edge.training.scoring import evaluate_examples
+from tlm_edge.training.start import has_prediction_head_only, start
 from tlm_edge.training.state import stored_step
 
 
@@ -60,6 +61,8 @@ def run_finetune(job: FinetuneJob, *, resume: bool = False, force: bool = False)
     model = SequenceClassifier(ready.config)
     if job.checkpoint is not None:
         load_pretrained(model, job.checkpoint)
+        if not job.recipe.plain_start and has_prediction_head_only(job.checkpoint):
+            start(model, ready.train, ready.ids)
     with open_run(job.out, settings, resume=resume, force=force) as run:
         with interruption() as interrupted, _reporting(run, job.out.name) as report:
             result = finetune(

@@ -50,7 +50,7 @@ class NgramJob:
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
     columns: tuple[str, ...] = ()
-    validation_share: float = 0.1
+    validation_share: float | None = 0.1
     half: bool = False
     seed: int = 0
     #: Whether the held-out rows are learned too, in the end; then nothing is left to weight votes by.

@@ -40,7 +40,7 @@ def main() -> None:
     task = TASKS[options.task]
     train, test = (str(data_folder() / str(task[split])) for split in ("train", "test"))
     starts = {
-        "pretrained": [options.encoder],
+        "pretrained": [options.encoder, "--plain-start"],
         "from scratch": ["--from-scratch", options.arch, "--tokenizer", options.encoder],
     }
     outcomes: dict[str, list[np.ndarray]] = {name: [] for name in starts}

@@ -41,6 +41,7 @@ COMMANDS = (
     "deep_against_committee.py",
     "against_plain_exports.py",
     "targets.py",
+    "few_labels.py",
     "pretraining_gain.py fewrel",
     "pretraining_gain.py agnews",
     "emulated_bench.py",

@@ -23,7 +23,7 @@ encoder() { # SEED
   make "wiki-bert-1-$1" pretrain --arch bert-1 --tokenizer tokenizer --corpus "$data/wikipedia" --max-tokens 32000000 --seed "$1"
 }
 member() { # SEED
-  make "agnews-all-$1" finetune "wiki-bert-1-$1" $labelled --class-balance --validation-share 0.03 \
+  make "agnews-all-$1" finetune "wiki-bert-1-$1" $labelled --plain-start --class-balance --validation-share 0.03 \
     --epochs 8 --mask-probability 0.45 --seed "$1"
   # The second file holds texts without their titles; the last word has the form that will be read.
   make "agnews-bert-1-$1" finetune "agnews-all-$1" --data "$data/agnews/train.jsonl.gz" \
@@ -34,7 +34,7 @@ deep() {
   # A fifth of the usual learning rates: larger ones destroy what was copied from the shallow encoder.
   make wiki-bert-6 pretrain --arch bert-6 --grow-from wiki-bert-1-1 --corpus "$data/wikipedia" --max-tokens 3000000 \
     --learning-rate 4e-4 --muon-learning-rate 4e-3 --seed 1
-  make agnews-all-6 finetune wiki-bert-6 $labelled --class-balance --validation-share 0.03 --epochs 1 --learning-rate 3e-4 --seed 1
+  make agnews-all-6 finetune wiki-bert-6 $labelled --plain-start --class-balance --validation-share 0.03 --epochs 1 --learning-rate 3e-4 --seed 1
   make agnews-bert-6 finetune agnews-all-6 --data "$data/agnews/train.jsonl.gz" --test-data "$data/agnews/test.jsonl.gz" \
     --class-balance --validation-share 0 --epochs 2 --learning-rate 2e-4 --seed 1
 }

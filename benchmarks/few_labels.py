@@ -1,0 +1,179 @@
+"""What can be had from few labels: the shipped encoder, committees of it, n-grams and TF-IDF on the same few rows.
+
+    python benchmarks/few_labels.py [--work FOLDER]
+
+Every draw takes other training rows, the first those of ``--rows-per-label``; each member is what ``tlm-edge finetune
+wiki-bert-1`` makes of them with its defaults, the n-grams what ``tlm-edge ngrams`` does. TF-IDF (words and pairs) with
+logistic regression is that of ``tlm-edge reproduce``. The test rows are spread evenly over the test file. What a draw
+gave is kept in FOLDER, and the same command goes on from there. In-process, on one thread. What the defaults are worth
+is shown on the first draw by leaving their parts away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
+    os.environ[variable] = "false" if variable.startswith("TOK") else "1"
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from environment import data_folder, describe_machine, write_result  # noqa: E402 (beside this file)
+
+from tlm_edge.cli.training_options import FINETUNE_LEAST_STEPS  # noqa: E402
+from tlm_edge.compile.rewrite import rewrite  # noqa: E402
+from tlm_edge.data.tasks import ROWS_SEED, Examples, Task, draw_rows, load_examples, load_task  # noqa: E402
+from tlm_edge.data.tokenizer import load_tokenizer  # noqa: E402
+from tlm_edge.files import write_json  # noqa: E402
+from tlm_edge.modeling.members import load_ours  # noqa: E402
+from tlm_edge.modeling.ngrams import NgramClassifier  # noqa: E402
+from tlm_edge.reproduce.baseline import baseline_probabilities  # noqa: E402
+from tlm_edge.runtime.classifier import batches_by_length  # noqa: E402
+from tlm_edge.shipped import resolve_model  # noqa: E402
+from tlm_edge.training.classification import FinetuneJob, scratch_config  # noqa: E402
+from tlm_edge.training.examples import encode_examples  # noqa: E402
+from tlm_edge.training.finetune import FinetuneRecipe  # noqa: E402
+from tlm_edge.training.finetune_job import run_finetune  # noqa: E402
+from tlm_edge.training.ngrams import NgramJob, train_ngrams  # noqa: E402
+from tlm_edge.training.scoring import example_probabilities  # noqa: E402
+
+TASKS = {
+    "agnews": ("agnews/train.jsonl.gz", "agnews/test.jsonl.gz"),
+    "dbpedia": ("dbpedia/train.jsonl.gz", "dbpedia/test.jsonl.gz"),
+    "fewrel": ("fewrel/train64.json.gz", "fewrel/test64.json.gz"),
+}
+#: Rows a label, and how often they are drawn: the fewer, the more depends on which.
+DRAWS = {8: 3, 32: 3, 128: 1}
+TEST_ROWS = 2000
+ENCODER = "wiki-bert-1"
+MEMBERS = 3
+#: What stands for the committee in the verdict: named before the test rows were looked at.
+COMMITTEE = "committee of 3 + n-grams"
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        results: dict[str, Any] = {}
+        for rows, times in DRAWS.items():
+            for task in TASKS:
+                draws = [outcome(work, task, rows, ROWS_SEED + draw) for draw in range(times)]
+                results.setdefault(task, {})[str(rows)] = summary(draws)
+                shown = {name: round(100 * one["mean"], 1) for name, one in results[task][str(rows)]["models"].items()}
+                print(f"{task}, {rows} rows a label: {shown}", flush=True)
+    write_result(
+        "few_labels",
+        {
+            "what": "test accuracy by rows a label",
+            "provenance": "measured",
+            "encoder": ENCODER,
+            "settings": {"first_draw_seed": ROWS_SEED, "members": MEMBERS, "test_rows": TEST_ROWS, "threads": 1},
+            "committee": COMMITTEE,
+            "accuracy": results,
+            "machine": describe_machine(),
+        },
+    )
+
+
+def outcome(work: Path, name: str, rows: int, seed: int) -> dict[str, Any]:
+    """The accuracies on one draw of ``rows`` rows a label, of each member where a model has several."""
+    kept = work / f"{name}-{rows}-{seed}.json"
+    if not kept.is_file():
+        train, test = (data_folder() / file for file in TASKS[name])
+        task = load_task(train)
+        answers = load_examples(test, task.labels)
+        chosen = np.linspace(0, len(answers) - 1, min(TEST_ROWS, len(answers))).round().astype(int)
+        answers = Examples(tuple(answers.texts[row] for row in chosen), answers.labels[chosen])
+        with tempfile.TemporaryDirectory() as folder:
+            train_rows = draw_rows(task.splits["train"], rows, seed)
+            write_json(kept, accuracies(Path(folder), task, train_rows, answers, controls=seed == ROWS_SEED))
+    return dict(json.loads(kept.read_text(encoding="utf-8")))
+
+
+def accuracies(folder: Path, task: Task, train: Examples, test: Examples, *, controls: bool) -> dict[str, Any]:
+    """Of every model that learns the rows of ``train``, on those of ``test``; with ``controls`` more of them."""
+    data = folder / "rows.jsonl"
+    lines = [
+        json.dumps({"text": text, "label": task.labels[label]})
+        for text, label in zip(train.texts, train.labels, strict=True)
+    ]
+    data.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    recipe = FinetuneRecipe(least_steps=FINETUNE_LEAST_STEPS)
+    encoder = resolve_model(ENCODER)
+    job = FinetuneJob((str(data),), folder / "x", recipe, checkpoint=encoder, validation_share=None)
+
+    def tuned(seed: int, kind: str, **changes: Any) -> np.ndarray:
+        out = folder / f"{kind}-{seed}"
+        run_finetune(replace(job, out=out, **{"recipe": replace(recipe, seed=seed), **changes}))
+        return answers(out, test)
+
+    members = [tuned(seed, "member") for seed in range(MEMBERS)]
+    train_ngrams(NgramJob((str(data),), folder / "ngrams", tokenizer=folder / "member-0"))
+    ngrams = answers(folder / "ngrams", test)
+    voted = {
+        "member": members,
+        "n-grams": [ngrams],
+        "TF-IDF": [baseline_probabilities(train.texts, train.labels, test.texts, len(task.labels), 0)],
+        "committee of 3": [np.mean(members, axis=0)],
+        COMMITTEE: [np.mean([*members, ngrams], axis=0)],
+    }
+    if controls:
+        scratch = scratch_config("bert-1", encoder, hidden_size=None, heads=None, layers=None)
+        voted["from scratch"] = [tuned(0, "scratch", checkpoint=None, scratch=scratch, tokenizer=encoder)]
+        plain = replace(recipe, plain_start=True)
+        voted["plain start"] = [tuned(0, "plain", recipe=plain)]
+        if len(train) * recipe.epochs < FINETUNE_LEAST_STEPS * recipe.batch_size:
+            few_steps = {"recipe": replace(plain, least_steps=0), "validation_share": 0.1}
+            voted["plain start, three passes"] = [tuned(0, "three-passes", **few_steps)]
+    return {
+        name: [float((one.argmax(axis=1) == test.labels).mean()) for one in answers] for name, answers in voted.items()
+    }
+
+
+def answers(checkpoint: Path, test: Examples) -> np.ndarray:
+    """Probabilities (rows, labels) of the texts of ``test``; of a BERT in its rewritten form, which is quicker."""
+    model = load_ours(checkpoint)
+    tokenizer = load_tokenizer(checkpoint)
+    config = model.config
+    examples = encode_examples(tokenizer, test.texts, test.labels, config.max_position_embeddings)
+    if isinstance(model, NgramClassifier):
+        return example_probabilities(model, examples, config.pad_token_id)
+    rewritten = rewrite(model, tokenizer.token_to_id("[CLS]"))
+    logits = torch.zeros(len(examples), len(config.labels))
+    with torch.no_grad():
+        for rows in batches_by_length(examples.lengths.tolist(), 8192):
+            batch = examples.batch(np.array(rows), config.pad_token_id)
+            logits[rows] = rewritten(*map(torch.from_numpy, batch))
+    probabilities: np.ndarray = logits.softmax(dim=1).numpy()
+    return probabilities
+
+
+def summary(draws: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and deviation over draws of each model, and how far the committee is ahead of TF-IDF, paired by draw."""
+    models = {}
+    for name in draws[0]:
+        given = [draw[name] for draw in draws if name in draw]
+        means = [float(np.mean(one)) for one in given]
+        deviation = float(np.std(means, ddof=1)) if len(means) > 1 else None
+        models[name] = {"mean": float(np.mean(means)), "deviation": deviation, "draws": given}
+    lead = [100 * (draw[COMMITTEE][0] - draw["TF-IDF"][0]) for draw in draws]
+    return {"models": models, "lead_points": {"mean": float(np.mean(lead)), "draws": lead}}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is finished is kept")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

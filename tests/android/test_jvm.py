@@ -13,7 +13,10 @@ from tlm_edge.shipped import models_folder
 
 
 def test_core_agrees_with_python(desktop: list[Path], vectors: Path) -> None:
-    classes = [f"org.tlmedge.core.{name}" for name in ("TokenizerTest", "JsonTest", "BundleImportTest", "MeasureTest")]
+    classes = [
+        f"org.tlmedge.core.{name}"
+        for name in ("TokenizerTest", "JsonTest", "BundleImportTest", "MeasureTest", "StagedEngineTest")
+    ]
     output = run_junit(desktop, classes, {"vectors": vectors, "models": models_folder()})
     assert "token ids identical" in output
 

@@ -44,22 +44,3 @@ class Cascade(val order: List<Int>, margins: List<Double>) {
         return sorted[sorted.size - 1] - sorted[sorted.size - 2]
     }
 }
-
-/**
- * A committee whose members are files of their own: asked in turn by [cascade], or all where there is none. [weights] are those of
- * [Vote.soft].
- */
-class StagedEngine(private val members: List<Engine>, private val cascade: Cascade?, private val weights: List<Double>) : Engine {
-    override val runtime get() = members[0].runtime
-    override val version get() = members[0].version
-    override val provider get() = members[0].provider
-
-    override fun run(tokenIds: IntArray): Answer {
-        fun ask(member: Int) = members[member].run(tokenIds).memberLogits[0]
-        if (cascade != null) return cascade.vote(weights, ::ask)
-        val logits = members.indices.map(::ask)
-        return Answer(Vote.soft(logits, weights), logits)
-    }
-
-    override fun close() = members.forEach { it.close() }
-}

@@ -35,20 +35,22 @@ interface EngineFactory {
     fun load(bundle: Bundle, file: File, threads: Int): Engine
 
     /**
-     * Loads the bundle's model, or its members where each has a file of its own. Raises [UserError] if the runtime can't, or can't itself be
-     * loaded: a phone with 16 KB pages takes no library that was made for 4 KB.
+     * Loads the bundle's model, or its members where each has a file of its own: all of them share the [threads] if all are asked. Raises
+     * [UserError] if the runtime can't, or can't itself be loaded: a phone with 16 KB pages takes no library that was made for 4 KB.
      */
     fun open(bundle: Bundle, threads: Int): Engine {
+        val manifest = bundle.manifest
+        val atOnce = if (manifest.layout == "apart") minOf(threads, manifest.memberFiles.size) else 1
         val members = ArrayList<Engine>()
         try {
-            bundle.modelFiles.mapTo(members) { load(bundle, it, threads) }
+            bundle.modelFiles.mapTo(members) { load(bundle, it, threads / atOnce) }
         } catch (error: UserError) {
             members.forEach { it.close() }
             throw error
         } catch (error: LinkageError) {
             val said = error.message.orEmpty().lineSequence().first()
-            throw UserError("this device can't load the runtime for ${bundle.manifest.target} bundles ($said): export for another target", error)
+            throw UserError("this device can't load the runtime for ${manifest.target} bundles ($said): export for another target", error)
         }
-        return if (bundle.manifest.memberFiles.isEmpty()) members[0] else StagedEngine(members, bundle.manifest.cascade, bundle.manifest.weights)
+        return if (manifest.layout == "fused") members[0] else StagedEngine(members, manifest.cascade, manifest.weights, atOnce)
     }
 }

@@ -47,6 +47,9 @@ class Manifest private constructor(root: Fields) {
         Accuracy(it.number("accuracy"), it.int("texts"), it.string("data"))
     }
 
+    /** How the members lie in the bundle: in one file, in files of their own, or in files that are asked in turn. */
+    val layout: String get() = if (cascade != null) "cascade" else if (memberFiles.isNotEmpty()) "apart" else "fused"
+
     /** The files that the runtime loads: one, or one a member. */
     val modelFiles: List<String> get() = memberFiles.ifEmpty { listOf(modelFile) }
 

@@ -70,7 +70,7 @@ class RecordWriter(private val session: Session, private val machine: Machine, p
         mapOf(
             "name" to it.name, "target" to it.target, "precision" to it.precision, "rewrite" to it.rewrite, "sha256" to bundle.manifestSha256,
             "source" to it.source.name, "source_sha256" to it.source.sha256, "architecture" to it.source.architecture, "members" to it.source.members,
-            "parameters" to it.source.parameters, "labels" to it.labels, "max_length" to it.maxLength,
+            "parameters" to it.source.parameters, "labels" to it.labels, "max_length" to it.maxLength, "layout" to it.layout,
         )
     }
 

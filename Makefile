@@ -61,6 +61,7 @@ docs: setup ## Renew the generated pages of docs/: from the commands' own help a
 	$(BIN)/python docs/write_cli.py
 	$(BIN)/python docs/write_emulation.py
 	$(BIN)/python docs/write_performance.py
+	$(BIN)/python docs/write_rivals.py
 	$(BIN)/python docs/write_science.py
 	$(BIN)/python docs/write_targets.py
 

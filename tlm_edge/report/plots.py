@@ -183,7 +183,9 @@ def _frame_pareto(axes: Axes, judged: Sequence[Record], palette: Palette) -> Non
     axes.set_ylabel("accuracy, %")
 
 
-def label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
+def label_points(
+    figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str, str]], fontsize: float = 10
+) -> None:
     """Write each point's name beside it, at the first place where it covers no other name and no point."""
     figure.tight_layout(pad=0.4)
     figure.draw_without_rendering()
@@ -211,7 +213,7 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float
                 ha=horizontal,
                 va=vertical,
                 color=colour,
-                fontsize=10,
+                fontsize=fontsize,
                 fontweight="bold",
             )
             extent = text.get_window_extent()

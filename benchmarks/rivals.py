@@ -1,7 +1,7 @@
 """Committees, pure and mixed, beside BERT-6, its plain exports and the strong simple rivals: accuracy, time, memory.
 
     python benchmarks/rivals.py [--task agnews|dbpedia|fewrel] [--committee agnews-committee] [--models DIR …]
-        [--rounds 24] [--speed-rounds 3] [--work FOLDER]
+        [--rounds 20] [--speed-rounds 3] [--work FOLDER]
 
 All learn from the same rows. Every other row of the test set weights the votes of the mixed committees and calibrates
 the cascade; every figure is of the rows between. Each contender is a process of its own. For the time of a text they
@@ -186,7 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--task", choices=list(FILES), default="agnews")
     parser.add_argument("--committee", default="agnews-committee", help="the pure committee of AG News")
     parser.add_argument("--models", nargs="*", default=[], help="checkpoints or committees of the task")
-    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--speed-rounds", type=int, default=3)
     parser.add_argument("--work", type=Path)
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """What can be had from few labels: the shipped encoder, committees of it, n-grams and TF-IDF on the same few rows.
 
-    python benchmarks/few_labels.py [--work FOLDER]
+    python benchmarks/few_labels.py [--work FOLDER] [--finished]
 
 Every draw takes other training rows, the first those of ``--rows-per-label``; each member is what ``tlm-edge finetune
 wiki-bert-1`` makes of them with its defaults, the n-grams what ``tlm-edge ngrams`` does. TF-IDF (words and pairs) with
@@ -64,9 +64,15 @@ def main() -> None:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
         results: dict[str, Any] = {}
+        left: list[list[Any]] = []
         for rows, times in DRAWS.items():
             for task in TASKS:
-                draws = [outcome(work, task, rows, ROWS_SEED + draw) for draw in range(times)]
+                seeds = range(ROWS_SEED, ROWS_SEED + times)
+                wanted = [seed for seed in seeds if not options.finished or place(work, task, rows, seed).is_file()]
+                left += [[task, rows, seed] for seed in seeds if seed not in wanted]
+                if not wanted:
+                    continue
+                draws = [outcome(work, task, rows, seed) for seed in wanted]
                 results.setdefault(task, {})[str(rows)] = summary(draws)
                 shown = {name: round(100 * one["mean"], 1) for name, one in results[task][str(rows)]["models"].items()}
                 print(f"{task}, {rows} rows a label: {shown}", flush=True)
@@ -79,14 +85,21 @@ def main() -> None:
             "settings": {"first_draw_seed": ROWS_SEED, "members": MEMBERS, "test_rows": TEST_ROWS, "threads": 1},
             "committee": COMMITTEE,
             "accuracy": results,
+            "not_run": left,
             "machine": describe_machine(),
-        },
+        }
+        | ({"took_seconds": None} if options.finished else {}),
     )
+
+
+def place(work: Path, task: str, rows: int, seed: int) -> Path:
+    """Where what a draw gave is kept."""
+    return work / f"{task}-{rows}-{seed}.json"
 
 
 def outcome(work: Path, name: str, rows: int, seed: int) -> dict[str, Any]:
     """The accuracies on one draw of ``rows`` rows a label, of each member where a model has several."""
-    kept = work / f"{name}-{rows}-{seed}.json"
+    kept = place(work, name, rows, seed)
     if not kept.is_file():
         train, test = (data_folder() / file for file in TASKS[name])
         task = load_task(train)
@@ -172,6 +185,7 @@ def summary(draws: list[dict[str, Any]]) -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is finished is kept")
+    parser.add_argument("--finished", action="store_true", help="run nothing, tell what is kept in FOLDER")
     return parser.parse_args()
 
 

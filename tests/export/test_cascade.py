@@ -18,7 +18,7 @@ from tlm_edge.modeling.stored_cascade import StoredCascade, members_digest, writ
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import Layout
+from tlm_edge.runtime.layout import Layout
 
 TEXTS = [f"some words about number {number} and other things" * (1 + number % 4) for number in range(60)]
 

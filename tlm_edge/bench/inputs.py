@@ -17,7 +17,8 @@ from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import Bundle, is_bundle, open_bundle
 from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import MANIFEST_FILE, Layout
+from tlm_edge.runtime.layout import Layout
+from tlm_edge.runtime.manifest import MANIFEST_FILE
 from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
 
 #: What is measured where nothing is named: the deep model against the committee.

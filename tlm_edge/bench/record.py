@@ -20,7 +20,7 @@ from tlm_edge.bench.machine import Conditions, Machine
 from tlm_edge.files import new_file
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import JsonShapeError, from_json
-from tlm_edge.runtime.manifest import Layout
+from tlm_edge.runtime.layout import Layout
 
 FORMAT: Literal["tlm-edge-record"] = "tlm-edge-record"
 SCHEMA_VERSION = 1

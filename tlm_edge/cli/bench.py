@@ -19,7 +19,7 @@ from tlm_edge.cli.options import (
     SeedOption,
     TextColumnOption,
 )
-from tlm_edge.runtime.manifest import LAYOUTS
+from tlm_edge.runtime.layout import LAYOUTS
 
 if TYPE_CHECKING:
     from tlm_edge.bench.bench import Settings

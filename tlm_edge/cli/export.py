@@ -10,7 +10,7 @@ import typer
 from tlm_edge.cli.options import ForceOption, OptionalDataOption, OptionalModelsArgument
 from tlm_edge.export.registry import DEFAULT_MODEL, PRECISIONS, require_targets, target_names
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import Layout
+from tlm_edge.runtime.layout import Layout
 
 
 def export(

@@ -25,7 +25,8 @@ from tlm_edge.modeling.checkpoint import TOKENIZER_FILES
 from tlm_edge.modeling.config import read_config, read_content
 from tlm_edge.runtime.bundle import Bundle, open_bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Layout, Manifest
+from tlm_edge.runtime.layout import Layout
+from tlm_edge.runtime.manifest import MANIFEST_FILE, PARITY_FILE, SCHEMA_VERSION, FileRecord, Manifest
 from tlm_edge.runtime.parity import write_reference
 from tlm_edge.runtime.sessions import open_session
 

@@ -10,7 +10,7 @@ import numpy as np
 from tlm_edge.export.source import SourceModel, load_source
 from tlm_edge.export.texts import ODD_TEXTS, CheckTexts, calibration_sequences, sequences_of_many_lengths, texts_for
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import Layout
+from tlm_edge.runtime.layout import Layout
 from tlm_edge.runtime.parity import Reference
 from tlm_edge.shipped import resolve_model
 

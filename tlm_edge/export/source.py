@@ -24,7 +24,8 @@ from tlm_edge.modeling.stored_cascade import read_cascade
 from tlm_edge.runtime.cascade import Cascade, Votes, vote_in_turn
 from tlm_edge.runtime.classifier import votes_in_batches
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.runtime.manifest import Layout, Source
+from tlm_edge.runtime.layout import Layout
+from tlm_edge.runtime.manifest import Source
 from tlm_edge.runtime.tokenize import pad, well_formed
 from tlm_edge.runtime.vote import soft_vote
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tlm_edge.bench.record import Emulation, Record
 from tlm_edge.bench.statistics import Interval, accuracy_difference, ratio_interval
-from tlm_edge.runtime.manifest import LAYOUTS
+from tlm_edge.runtime.layout import LAYOUTS
 
 Role = Literal["deep", "shallow", "committee"]
 Part = Literal["latency", "model"]

@@ -7,21 +7,18 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from tlm_edge.runtime.cascade import Cascade
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.from_json import JsonShapeError, from_json
+from tlm_edge.runtime.layout import Layout
 from tlm_edge.runtime.vote import weights_fault
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 PARITY_FILE = "parity.json"
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
-
-#: All members in one file; a file a member, all of them asked; a file a member, asked in turn while the vote is open.
-Layout = Literal["fused", "apart", "cascade"]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True)

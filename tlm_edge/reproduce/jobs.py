@@ -145,7 +145,7 @@ def finetune_job(place: Place, run: Run) -> FinetuneJob:
         out=place.out(run),
         recipe=FinetuneRecipe(
             epochs=recipe.epochs,
-            plain_start=True,  # as the paper does
+            plain_start=run.corpus is not None,  # as the paper does; a new encoder starts so anyway
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
             dropout=recipe.dropout,

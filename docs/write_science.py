@@ -207,7 +207,9 @@ def _ablations(results: Results) -> Iterator[str]:
             yield "![Accuracy over training rows a label](science/few-labels.png)"
         yield tables.few_labels(few)
     if other:
-        yield _prose("**Recipes** of pre-training, at the same corpus and number of tokens:")
+        yield _prose(
+            "**Members of other kinds, and other recipes** of pre-training, at the same corpus and number of tokens:"
+        )
         yield tables.recipes(other)
 
 

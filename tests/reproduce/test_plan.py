@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tlm_edge.reproduce.conditions import Design
 from tlm_edge.reproduce.folder import PLAN, open_folder, plan_for
 from tlm_edge.reproduce.plan import SCALES, parse_plan, plan_file, read_plan
 from tlm_edge.reproduce.runs import only, plan_runs
@@ -105,6 +106,18 @@ def test_recipes_are_the_plan_s_with_what_architecture_corpus_and_task_have_othe
     assert plan.pretraining_of("bert-1", "news").learning_rate == 0.5
     assert plan.finetuning_of("bert-1", "topics").epochs == 7
     assert plan.finetuning_of("bert-1", "topics").learning_rate == 1e-3
+
+
+def test_a_shallow_architecture_is_held_against_its_recipes_and_the_other_shallow_ones() -> None:
+    content = tables()
+    content["architectures"] |= {
+        "bert-6": {"arch": "bert-6"},
+        "bert-1-conv2": {"arch": "bert-1-conv2"},
+        "bert-1-mask-30": {"arch": "bert-1", "pretraining": {"mask_probability": 0.3}},
+    }
+    design = Design.of(parse_plan(content, Path("small.toml")))
+    assert design.alternatives("bert-1") == ("bert-1-mask-30", "bert-1-conv2")
+    assert design.alternatives("bert-1-conv2") == design.alternatives("bert-6") == ()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ def pretrain(
     muon_learning_rate: training.MuonLearningRateOption = 0.02,
     optimizer: training.OptimizerOption = training.OptimizerName.muon,
     dropout: training.DropoutOption = 0.0,
+    mask_probability: Annotated[
+        float,
+        typer.Option("--mask-probability", min=0.01, max=0.9, metavar="X", help="Share of the tokens to be guessed."),
+    ] = 0.15,
     articles: training.ArticlesOption = None,
     first_tokens: training.FirstTokensOption = None,
     precision: training.PrecisionOption = training.Precision.auto,
@@ -86,6 +90,7 @@ def pretrain(
         muon_learning_rate=muon_learning_rate,
         optimizer=optimizer.value,
         dropout=dropout,
+        mask_probability=mask_probability,
         seed=seed,
         precision=precision.value,
         compile=compile_model,

@@ -121,10 +121,11 @@ def _few_labels(results: Results, design: Design, architecture: str, task: str) 
 
 
 def recipes(results: Results) -> tuple[Recipe, ...]:
-    """Each architecture that was pre-trained by several recipes, on each corpus and task that they have in common."""
+    """Each architecture beside other recipes and kinds, on each corpus and task that they have in common."""
     design = Design.of(results.plan)
     told = []
-    for architecture, others in design.recipes.items():
+    for architecture in design.architectures:
+        others = design.alternatives(architecture)
         conditions = {(c, t) for a, c, t in design.conditions if a in others and c is not None}
         for corpus, task in sorted(conditions):
             usual = results.classifiers(architecture, corpus, task)

@@ -76,6 +76,15 @@ class Design:
         shape = self.plan.architectures[architecture]
         return (shape.layers or ARCHITECTURES[shape.arch].num_hidden_layers) > 1
 
+    def alternatives(self, architecture: str) -> tuple[str, ...]:
+        """What is held against ``architecture`` at the same corpus and tokens: itself with other recipes.
+
+        Of the plan's first shallow one the other shallow ones, too.
+        """
+        shallow = [name for name in self.architectures if not self.deep(name)]
+        others = shallow[1:] if architecture in shallow[:1] else []
+        return (*self.recipes.get(architecture, ()), *others)
+
     def sizes(self, architecture: str, task: str) -> tuple[str, ...]:
         """The corpora that are planned here, from the smallest to the largest.
 

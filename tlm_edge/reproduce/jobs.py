@@ -119,6 +119,7 @@ def pretrain_job(place: Place, run: Run) -> PretrainJob:
             learning_rate=recipe.learning_rate,
             muon_learning_rate=recipe.muon_learning_rate,
             optimizer=recipe.optimizer,
+            mask_probability=recipe.mask_probability,
             precision=recipe.precision,
             compile=recipe.compile,
             seed=run.seed,
@@ -182,7 +183,8 @@ def _pretrain_words(place: Place, run: Run) -> list[str]:
     words += ["--max-tokens", str(recipe.max_tokens), "--batch-size", str(recipe.batch_size)]
     words += ["--gradient-accumulation", str(recipe.gradient_accumulation)]
     words += ["--optimizer", recipe.optimizer, "--learning-rate", f"{recipe.learning_rate:g}"]
-    words += ["--muon-learning-rate", f"{recipe.muon_learning_rate:g}", "--precision", recipe.precision]
+    words += ["--muon-learning-rate", f"{recipe.muon_learning_rate:g}"]
+    words += ["--mask-probability", f"{recipe.mask_probability:g}", "--precision", recipe.precision]
     words += ["--compile"] if recipe.compile else []
     return [*words, "--seed", str(run.seed), "--out", place.shown(place.out(run))]
 

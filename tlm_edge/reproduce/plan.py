@@ -34,6 +34,7 @@ class Pretraining:
     learning_rate: float = 2e-3
     muon_learning_rate: float = 0.02
     optimizer: Literal["muon", "adamw"] = "muon"
+    mask_probability: float = 0.15
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
 

@@ -136,7 +136,7 @@ def _ablations(results: Results, drawn: bool) -> Iterator[str]:
             yield "![accuracy over training rows a label](few-labels.png)"
         yield tables.few_labels(few)
     if other:
-        yield "## Recipes at the same corpus and tokens\n\n" + tables.recipes(other)
+        yield "## Other kinds and recipes at the same corpus and tokens\n\n" + tables.recipes(other)
     if losses:
         yield "## Pre-training\n\n" + tables.losses(losses)
     if not (few or other or losses):

@@ -26,6 +26,8 @@ from tlm_edge.training.state import load_state, save_state
 #: Blocks kept out of training to measure the loss on, and the share of the corpus they may take at most.
 HELD_OUT_BLOCKS = 512
 HELD_OUT_SHARE = 0.02
+#: Of held-out blocks always as many tokens are to be guessed, so that losses of different recipes can be compared.
+HELD_OUT_MASK_PROBABILITY = 0.15
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _step(
     step: int,
 ) -> Tensor:
     """One optimiser step on ``batch`` (batch, length); the mean loss over all processes."""
-    masked = _mask(batch, ids, recipe, np.random.default_rng([recipe.seed, step, 2]))
+    masked = _mask(batch, ids, recipe.mask_probability, np.random.default_rng([recipe.seed, step, 2]))
     torch.manual_seed(step_seed(recipe.seed, step, accelerator.process_index))
     total = torch.zeros((), device=accelerator.device)
     parts = list(_shares(masked, accelerator, recipe.gradient_accumulation))
@@ -231,7 +233,10 @@ def _validate(
     ids: TokenIds,
     recipe: PretrainRecipe,
 ) -> float | None:
-    """Mean loss on the held-out blocks, masked the same way every time; None if the corpus is too small for any."""
+    """Mean loss on the held-out blocks, masked the same way every time and whatever the share in training.
+
+    None if the corpus is too small for any.
+    """
     if not held_out:
         return None
     model.eval()
@@ -240,7 +245,7 @@ def _validate(
     losses = []
     for start in range(first, len(blocks), 64):
         indices = np.arange(start, min(start + 64, len(blocks)))
-        masked = _mask(blocks.read(indices), ids, recipe, generator)
+        masked = _mask(blocks.read(indices), ids, HELD_OUT_MASK_PROBABILITY, generator)
         input_ids, rows, targets = (
             torch.from_numpy(array).to(accelerator.device) for array in (masked.input_ids, masked.rows, masked.targets)
         )
@@ -254,12 +259,10 @@ def _validate(
     return sum(loss * count for loss, count in losses) / held_out
 
 
-def _mask(
-    batch: NDArray[np.int64], ids: TokenIds, recipe: PretrainRecipe, generator: np.random.Generator
-) -> MaskedBatch:
+def _mask(batch: NDArray[np.int64], ids: TokenIds, probability: float, generator: np.random.Generator) -> MaskedBatch:
     return mask_tokens(
         batch,
-        probability=recipe.mask_probability,
+        probability=probability,
         special=np.array(ids.special),
         mask=ids.mask,
         vocab_size=ids.vocab_size,

@@ -45,7 +45,7 @@ def test_too_few_blocks_give_no_interval_and_unpaired_ones_are_refused():
         ratio_interval([1.0, 2.0, 3.0], [1.0, 2.0])
 
 
-@pytest.mark.parametrize("blocks", [8, 16])
+@pytest.mark.parametrize("blocks", [3, 5, 7, 8, 16])
 def test_ratio_interval_holds_its_confidence(blocks):
     generator = np.random.default_rng(1)
     hits = 0
@@ -59,8 +59,18 @@ def test_ratio_interval_holds_its_confidence(blocks):
 
 
 def test_ratio_interval_is_seeded():
-    slow, fast = [5.0, 5.2, 4.9, 5.1], [1.0, 1.1, 0.9, 1.0]
+    slow, fast = [5.0, 5.2, 4.9, 5.1] * 3, [1.0, 1.1, 0.9, 1.0] * 3
     assert ratio_interval(slow, fast, seed=3) == ratio_interval(slow, fast, seed=3)
+
+
+def test_intervals_of_few_blocks_are_students():
+    stats = pytest.importorskip("scipy.stats", reason="scipy comes with the extra 'train'")
+    slow, fast = np.array([5.0, 5.2, 4.9, 5.1, 5.3, 5.0, 5.2]), np.array([1.0, 1.1, 0.9, 1.0, 1.0, 1.1, 0.9])
+    for blocks in range(3, 8):
+        interval = ratio_interval(slow[:blocks].tolist(), fast[:blocks].tolist())
+        theirs = stats.ttest_1samp(np.log(slow[:blocks] / fast[:blocks]), 0.0).confidence_interval()
+        assert interval is not None
+        assert (interval.low, interval.high) == pytest.approx(tuple(np.exp(theirs)), rel=1e-4)
 
 
 def test_accuracy_interval_agrees_with_scipy():

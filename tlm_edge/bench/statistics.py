@@ -11,6 +11,8 @@ import numpy as np
 #: Two-sided confidence of every interval here.
 CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / 2)
+#: Student's t of that confidence for a mean of so many values.
+_T = {3: 4.3027, 4: 3.1824, 5: 2.7764, 6: 2.5706, 7: 2.4469}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def ratio_interval(
     The estimate is the geometric mean of the block ratios: what disturbs both halves of a pair cancels. The interval
     is a studentized bootstrap over the blocks' log ratios (Efron & Tibshirani, *An Introduction to the Bootstrap*,
     1993, section 12.5), which holds its confidence with few blocks where the plain percentile bootstrap is too narrow.
-    ``None`` with fewer than three blocks. Raises ``ValueError`` if the blocks aren't paired.
+    Of fewer than eight there are too few different resamples for it: theirs is Student's. ``None`` with fewer than
+    three blocks. Raises ``ValueError`` if the blocks aren't paired.
     """
     if len(slow) != len(fast):
         raise ValueError(f"{len(slow)} blocks can't be paired with {len(fast)}")
@@ -66,6 +69,9 @@ def ratio_interval(
     mean, error = float(logs.mean()), _standard_error(logs)
     if error == 0.0:
         return Interval(float(np.exp(mean)), float(np.exp(mean)), float(np.exp(mean)))
+    if logs.size in _T:
+        half = _T[logs.size] * error
+        return Interval(float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half)))
     drawn = logs[np.random.default_rng(seed).integers(0, logs.size, size=(resamples, logs.size))]
     errors = drawn.std(axis=1, ddof=1) / np.sqrt(logs.size)
     # A resample of one block repeated has no spread and says nothing of it.

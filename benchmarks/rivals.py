@@ -3,12 +3,12 @@
     python benchmarks/rivals.py [--task agnews|dbpedia|fewrel] [--committee agnews-committee] [--models DIR …]
         [--rounds 20] [--speed-rounds 3] [--work FOLDER]
 
-All learn from the same rows. Every other row of the test set weights the votes of the mixed committees and calibrates
-the cascade; every figure is of the rows between. Each contender is a process of its own. For the time of a text they
-take turns in rounds, one thread, the same texts one by one at their own length; then in rounds again for texts a
-second, in batches, with one thread and on all cores. Ratios are to the reference, by rounds. What is fitted and
-exported stays in FOLDER, if one is named. Other tasks than AG News have no models here: ``--models`` adds checkpoints
-or committees of one's own.
+All learn from the same rows. Every other row of the test set weights votes, calibrates cascades and chooses where
+BERT-6 may exit early; every figure is of the rows between. Each contender is a process of its own. For the time of a
+text they take turns in rounds, one thread, the same texts one by one at their own length; then in rounds again for
+texts a second, in batches, with one thread and on all cores. Ratios are to the reference, by rounds. What is fitted
+and exported stays in FOLDER, if one is named. Other tasks than AG News have no models here: ``--models`` adds
+checkpoints or committees of one's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402
-from contenders import figures, members, ours, timing  # noqa: E402 (beside this file)
+from contenders import early_exit, figures, members, ours, timing  # noqa: E402 (beside this file)
 from contenders.arithmetic import work_of  # noqa: E402
 from contenders.contender import Contender  # noqa: E402
 from contenders.limits import measure_limits, roofline_ms  # noqa: E402
@@ -45,13 +46,13 @@ def main() -> None:
         work = (options.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
         rows = read_rows(options.task, work)
-        contenders, refused, whole = line_up(rows, work, options)
-        mixed = f"{whole} + n-grams, onnx int8" if whole else ""
+        lined = line_up(rows, work, options)
+        mixed = f"{lined.whole} + n-grams, onnx int8" if lined.whole else ""
         reference = mixed or SIMPLE_REFERENCE
         timed = texts_to_time(rows)
-        results = figures.accuracies(label_all(contenders, rows), rows.expected, reference)
+        results = figures.accuracies(label_all(lined.contenders, rows), rows.expected, reference)
         measured = timing.measure(
-            contenders,
+            lined.contenders,
             rows.names,
             timed,
             rows.held_out[: timing.BATCHED],
@@ -61,34 +62,51 @@ def main() -> None:
         )
         limits = measure_limits()
         print("timing is done", flush=True)
-        times = figures.times({name: each.turns for name, each in measured.items()}, reference)
-        for contender in contenders:
-            results[contender.name] |= times[contender.name] | others(
-                contender, timed, measured[contender.name], limits
-            )
-        told: dict[str, Any] = {"refused": refused}
-        if whole:
-            told |= members_told(contenders, rows, mixed, results)
+        turns = {name: each.turns for name, each in measured.items()}
+        times = figures.times(turns, reference)
+        for contender in lined.contenders:
+            name = contender.name
+            results[name] |= times[name]
+            results[name] |= others(contender, rows, timed, results[name], measured[name], limits)
+        told: dict[str, Any] = {"refused": lined.refused}
+        if lined.whole:
+            told |= members_told(lined.contenders, rows, mixed, results)
+        if lined.exits:
+            told["early_exit"] = early_exit.told(lined.exits, lined.contenders, turns, timed)
     name = "rivals" if rows.task == "agnews" else f"rivals_{rows.task}"
     write_result(name, record(rows, reference, options, timed, limits, results) | told)
 
 
-def line_up(rows: Rows, work: Path, options: argparse.Namespace) -> tuple[list[Contender], dict[str, str], str]:
-    """Everyone who takes part, ready to be loaded; who can't and why; the committee of all members, if there is one."""
+@dataclass(frozen=True)
+class LineUp:
+    """Everyone who takes part, ready to be loaded; who can't, and why.
+
+    ``whole`` names the committee of all members and ``exits`` are those of BERT-6 that were tried, where there are any.
+    """
+
+    contenders: list[Contender]
+    refused: dict[str, str]
+    whole: str = ""
+    exits: tuple[early_exit.Exit, ...] = ()
+
+
+def line_up(rows: Rows, work: Path, options: argparse.Namespace) -> LineUp:
+    """Have everyone fitted and exported, unless ``work`` holds it."""
     from tlm_edge.shipped import resolve_model
 
     contenders = simple_contenders(rows, work)
     models: dict[str, Path] = {}
-    whole = ""
+    whole, exits = "", ()
     if rows.task == "agnews":
-        models = ours.shipped_models(rows, work, options.committee)
-        whole = max((name for name in models if " + " not in name and name != "BERT-6"), key=ours.members_in)
+        models, whole = ours.shipped_models(rows, work, options.committee)
         contenders += other_contenders({name: models[name] for name in ("BERT-1", "BERT-6")}, work)
+        exits = early_exit.exits(rows, work, models["BERT-6"])
+        models |= early_exit.models(early_exit.cheapest(exits), models["n-grams"], rows, work, models["BERT-6"])
     elif not rows.markers:  # wiki-bert-1's tokenizer doesn't know the markers
         models = {"n-grams": ours.ngram_model(rows, work, resolve_model("wiki-bert-1"))}
     models |= {resolve_model(model).name: resolve_model(model) for model in options.models}
     exported, refused = ours.bundles(models, rows, work)
-    return contenders + exported, refused, whole
+    return LineUp(contenders + exported, refused, whole, exits)
 
 
 def texts_to_time(rows: Rows) -> list[str]:
@@ -112,11 +130,18 @@ def label_all(contenders: list[Contender], rows: Rows) -> dict[str, np.ndarray]:
         return dict(zip([each.name for each in contenders], pool.map(label, contenders), strict=True))
 
 
-def others(contender: Contender, timed: list[str], measured: timing.Measured, limits: dict[str, Any]) -> dict[str, Any]:
-    """Speed, memory, size, multiply-adds, and how far from what the machine could do."""
+def others(
+    contender: Contender,
+    rows: Rows,
+    timed: list[str],
+    times: dict[str, Any],
+    measured: timing.Measured,
+    limits: dict[str, Any],
+) -> dict[str, Any]:
+    """Speed, memory, size, multiply-adds, how far from what the machine could do, and how many members are asked."""
     work = work_of(contender, timed)
     least = roofline_ms(limits, work.multiply_adds, work.bytes_read, contender.settings.get("precision", "fp32"))
-    return {
+    told = {
         "texts_per_second": measured.texts_per_second,
         "memory_mb": measured.memory_mb,
         "load_ms": measured.load_ms,
@@ -124,9 +149,14 @@ def others(contender: Contender, timed: list[str], measured: timing.Measured, li
         "multiply_adds": round(work.multiply_adds),
         "bytes_read": round(work.bytes_read),
         "roofline_ms": least,
-        "times_roofline": figures.mean_ms(measured.turns) / least,
+        "times_roofline": (times["model_ms"] or times["text_ms"])["mean"] / least,
         "settings": contender.settings,
     }
+    if "margins" in contender.settings:
+        texts = {"timed": timed, "held_out": rows.held_out}
+        asked = {name: ours.members_asked(contender.folder, each) for name, each in texts.items()}
+        told["members_asked"] = {name: float(each.mean()) for name, each in asked.items()}
+    return told
 
 
 def members_told(
@@ -154,7 +184,8 @@ def record(
     packages = ("fasttext-numpy2-wheel", "onnx", "optimum", "scipy", "safetensors")
     return {
         "what": "accuracy, time, memory, size and arithmetic of committees, BERT-6, plain exports and simple rivals",
-        "provenance": "measured; multiply-adds and bytes counted; how many members are as slow as BERT-6 estimated",
+        "provenance": "measured; multiply-adds and bytes counted; how many members are as slow as BERT-6, and the "
+        "time of an early exit with a shared trunk, estimated",
         "task": rows.task,
         "settings": {
             "rounds": options.rounds,

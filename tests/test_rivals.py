@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -117,9 +120,102 @@ def test_figures_of_two_contenders(rows):
         for name, slow in (("good", 1e3), ("worse", 3e3))
     }
     times = figures.times(turns, "good")
-    assert times["worse"]["text_ms"] == {"p50": 4.0, "p90": 4.0}
+    assert times["worse"]["text_ms"] == {"p50": 4.0, "p90": 4.0, "mean": 4.0}
     assert (times["worse"]["ratio"]["value"], times["worse"]["model_ratio"]["value"]) == pytest.approx((2.0, 3.0))
     ms = {"BERT-1": 0.1, "committee of 2": 0.2, "committee of 3": 0.3}
     rows_told = {f"{name}, onnx int8": {"model_ms": {"p50": value}} for name, value in ms.items()}
     rows_told |= {f"BERT-6, onnx {precision}": {"model_ms": {"p50": 2.0}} for precision in ("int8", "fp32")}
     assert members.crossover(rows_told, 3, "onnx")["as_slow_as"]["BERT-6, onnx int8"] == pytest.approx(20)
+
+
+def test_a_shared_trunk_saves_what_the_first_layers_took_of_the_texts_that_go_on(rows):
+    from contenders import early_exit
+
+    both = [{"prepare_us": [9.0, 9.0], "answer_us": [300.0, 5200.0], "separates": True}] * 3
+    first = [{"prepare_us": [9.0, 9.0], "answer_us": [250.0, 200.0], "separates": True}] * 3
+    told = early_exit.shared_trunk(both, first, np.array([False, True]))
+    assert (told["p50"], told["mean"]) == pytest.approx(((0.3 + 5.0) / 2, (0.3 + 5.0) / 2))
+
+
+def test_the_cheapest_exit_is_taken(rows):
+    from contenders.early_exit import Exit, cheapest
+
+    tried = [Exit(layers, Path(), Path(), 0.2, 0.9, cost) for layers, cost in ((1, 80e6), (2, 60e6), (3, 95e6))]
+    assert cheapest(tried).layers == 2
+
+
+@pytest.mark.skipif("agnews-committee" not in shipped_names(), reason="the shipped committee is not here")
+def test_a_cascade_s_work_is_that_of_the_members_it_asks(rows, tmp_path):
+    from contenders.arithmetic import work_of
+    from contenders.contender import Contender
+    from contenders.ours import members_asked, settings_of
+
+    from tlm_edge.compile.inspect import inspect_model
+    from tlm_edge.export.export import export_model
+    from tlm_edge.modeling.stored_cascade import StoredCascade, members_digest, write_cascade
+    from tlm_edge.runtime.tokenize import TextEncoder
+    from tlm_edge.shipped import resolve_model
+
+    committee = tmp_path / "committee"
+    shutil.copytree(resolve_model("agnews-committee"), committee, ignore=shutil.ignore_patterns("onnx-int8"))
+    shown = {"max_drop": 0.01, "confidence": 0.9, "data": "these", "rows": 40, "mean_members": 1.5, "p_value": 0.01}
+    accuracies = {"accuracy": 0.9, "full_accuracy": 0.9}
+    cascade = StoredCascade((1, 0, 2), (0.6, 0.6), members_digest(committee), **shown, **accuracies)
+    write_cascade(committee, cascade)
+    bundle = export_model(committee, "onnx", "int8", tmp_path / "bundle", tell=lambda _: None).folder
+    settings = settings_of(bundle, committee)
+    assert (settings["order"], settings["max_drop"], settings["confidence"]) == ([1, 0, 2], 0.01, 0.9)
+    asked = members_asked(bundle, rows.held_out)
+    assert set(asked.tolist()) == {1, 2, 3}
+    lengths = [len(ids) for ids in TextEncoder(committee / "tokenizer.json", 128).token_ids(rows.held_out)]
+    one = [inspect_model(committee / "members" / "00", length).rewritten[-1].multiply_adds for length in lengths]
+    work = work_of(Contender("cascade", "bundle", bundle, committee, settings, True), rows.held_out)
+    assert work.multiply_adds == pytest.approx(float(np.mean(asked * np.array(one))))
+
+
+def _page(monkeypatch, tmp_path, record):
+    """The page of rivals as it would be with ``record``."""
+    script = runpy.run_path(str(FOLDER.parent / "docs" / "write_rivals.py"))
+    (tmp_path / "rivals.json").write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.setitem(script["page"].__globals__, "RESULTS", tmp_path)
+    return " ".join(script["page"]().split())
+
+
+def test_the_page_quotes_the_best_deep_configuration(monkeypatch, tmp_path):
+    record = json.loads((FOLDER / "results" / "rivals.json").read_text(encoding="utf-8"))
+    rows = record["results"] = {
+        name: row for name, row in record["results"].items() if "early exit" not in name and "BERT-6's" not in name
+    }
+    record.pop("early_exit", None)
+    best = min((name for name in rows if name.startswith("BERT-6")), key=lambda name: rows[name]["text_ms"]["p50"])
+    for row in rows.values():  # a record from before there were means
+        row["text_ms"].pop("mean", None)
+    page = _page(monkeypatch, tmp_path, record)
+    assert "**The best deep configuration**, the fastest of those at most 0.3 points below the" in page
+    assert f"is «{best}»" in page
+
+    def form(accuracy: float, ms: float) -> dict:
+        times = dict.fromkeys(("p50", "p90", "mean"), ms)
+        told = {
+            "accuracy": accuracy,
+            "text_ms": times,
+            "model_ms": times,
+            "rounds_mean_ms": [ms] * len(rows[best]["rounds_ms"]),
+        }
+        return rows["BERT-6, tflite int8"] | told | {"members_asked": {"timed": 1.25, "held_out": 1.2}}
+
+    for row in rows.values():
+        for times in filter(None, (row["text_ms"], row["model_ms"])):
+            times["mean"] = times["p50"]
+        row["rounds_mean_ms"] = row["rounds_ms"]
+    held = rows["BERT-6, onnx fp32"]["accuracy"]
+    rows["BERT-6's first 2 layers, tflite int8"] = form(held, 0.3)
+    rows["BERT-6 early exit, tflite int8"] = form(held - 0.002, 0.5)
+    rows["BERT-6 early exit, onnx int8"] = form(held - 0.02, 0.4)
+    trunk = {"provenance": "estimated", "goes_on": 0.25, "model_ms": {"p50": 0.45, "p90": 0.45, "mean": 0.425}}
+    tried = {"layers": 2, "goes_on": 0.22, "accuracy": 0.9, "multiply_adds": 8e7}
+    record["early_exit"] = {"layers": 2, "tried": [tried], "training": {}, "shared_trunk": {"tflite": trunk}}
+    page = _page(monkeypatch, tmp_path, record)
+    assert "is «BERT-6 early exit, tflite int8»" in page
+    assert "| 20.0% (25.0%) | 0.450, 0.425 |" in page
+    assert "*estimated*" in page

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from contenders.contender import Contender
+from contenders.ours import members_asked
 
 _FLOAT, _DOUBLE = 4, 8
 
@@ -37,20 +38,20 @@ def work_of(contender: Contender, texts: Sequence[str]) -> Work:
 def _bundle(contender: Contender, texts: Sequence[str]) -> list[tuple[float, float]]:
     from tlm_edge.modeling.committee import is_committee, member_folders
     from tlm_edge.runtime.bundle import open_bundle
-    from tlm_edge.runtime.bundle_classifier import BundleClassifier
+    from tlm_edge.runtime.tokenize import TextEncoder
 
     bundle = open_bundle(contender.folder)
-    classifier = BundleClassifier(bundle, 1)
     assert contender.source is not None
     members = member_folders(contender.source) if is_committee(contender.source) else [contender.source]
-    cascade = bundle.manifest.cascade
-    order = cascade.order if cascade else range(len(members))
+    cascade, lengths = bundle.manifest.cascade, sorted(bundle.manifest.lengths)
+    asked = [len(members)] * len(texts) if cascade is None else members_asked(contender.folder, texts).tolist()
+    order = range(len(members)) if cascade is None else cascade.order
     counts = []
-    for ids in classifier.encoder.token_ids(texts):
-        used = classifier.vote([ids]).members_used
-        asked = [members[number] for number in list(order)[: None if used is None else int(used[0])]]
-        length = next((each for each in sorted(bundle.manifest.lengths) if each >= len(ids)), len(ids))
-        counts.append(_encoders(asked, length, "rewritten", contender.settings["precision"]))
+    encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
+    for ids, turns in zip(encoder.token_ids(texts), asked, strict=True):
+        length = next((each for each in lengths if each >= len(ids)), len(ids))
+        used = [members[number] for number in order[:turns]]
+        counts.append(_encoders(used, length, "rewritten", contender.settings["precision"]))
     return counts
 
 

@@ -15,7 +15,7 @@ class Contender:
     """A row of the table.
 
     ``folder`` holds what it needs at run time and nothing else, so that its size is the folder's; ``kind`` is the key
-    of what loads it (``worker.LOADERS``); ``source`` the checkpoint or committee that it was made from. ``settings``
+    of what loads it (``worker.load``); ``source`` the checkpoint or committee that it was made from. ``settings``
     tell the reader how it was made and is run. Where ``parallel``, it uses several cores by itself.
     """
 

@@ -39,9 +39,11 @@ def accuracies(labels: dict[str, np.ndarray], expected: np.ndarray, reference: s
 
 
 def times(turns: dict[str, Turns], reference: str) -> dict[str, dict[str, Any]]:
-    """Percentiles over all texts and rounds in ms, and the ratio of rounds' medians to those of the reference.
+    """What ``summary`` tells of all texts and rounds, each round's median and mean, and ratios to the reference.
 
-    ``model_ms`` and its ratio are without tokenization, for those that tell it apart.
+    ``model_ms`` is without tokenization, for those that tell it apart. ``ratio`` and ``model_ratio`` are of the rounds'
+    medians, ``mean_ratio`` of their means, with tokenization: what many texts take is the mean, which where some texts
+    take far longer, as in a cascade, the median doesn't show.
     """
     from tlm_edge.bench.statistics import ratio_interval
 
@@ -49,30 +51,35 @@ def times(turns: dict[str, Turns], reference: str) -> dict[str, dict[str, Any]]:
     model = {name: _samples(each, ("answer_us",)) for name, each in turns.items() if each[0]["separates"]}
     results: dict[str, dict[str, Any]] = {}
     for name, samples in whole.items():
-        medians = np.median(samples, axis=1)
         results[name] = {
-            "text_ms": _percentiles(samples),
-            "model_ms": _percentiles(model[name]) if name in model else None,
-            "rounds_ms": [round(float(value), 5) for value in medians],
+            "text_ms": summary(samples),
+            "model_ms": summary(model[name]) if name in model else None,
+            "rounds_ms": [round(float(value), 5) for value in np.median(samples, axis=1)],
+            "rounds_mean_ms": [round(float(value), 5) for value in samples.mean(axis=1)],
         }
-        for kind, each in (("ratio", whole), ("model_ratio", model)):
+        for kind, each, of_round in (
+            ("ratio", whole, np.median),
+            ("model_ratio", model, np.median),
+            ("mean_ratio", whole, np.mean),
+        ):
             if name in each and reference in each:
-                ratio = ratio_interval(np.median(each[name], axis=1), np.median(each[reference], axis=1))
+                ratio = ratio_interval(of_round(each[name], axis=1), of_round(each[reference], axis=1))
                 results[name][kind] = None if ratio is None else asdict(ratio)
     return results
 
 
-def mean_ms(turns: Turns) -> float:
-    """The mean over texts of each one's median over rounds, without tokenization where it is told apart."""
-    parts = ("answer_us",) if turns[0]["separates"] else ("prepare_us", "answer_us")
-    return float(np.median(_samples(turns, parts), axis=0).mean())
+def model_samples(turns: Turns) -> np.ndarray:
+    """Times in ms (rounds, texts), without tokenization where it is told apart."""
+    return _samples(turns, ("answer_us",) if turns[0]["separates"] else ("prepare_us", "answer_us"))
+
+
+def summary(samples: np.ndarray) -> dict[str, float]:
+    """Percentiles of times in ms (rounds, texts), and the mean over texts of each one's median over rounds."""
+    p50, p90 = np.percentile(samples, [50, 90])
+    mean = np.median(samples, axis=0).mean()
+    return {name: round(float(value), 5) for name, value in (("p50", p50), ("p90", p90), ("mean", mean))}
 
 
 def _samples(rounds: Turns, parts: tuple[str, ...]) -> np.ndarray:
     """Times in ms (rounds, texts)."""
     return np.array([np.sum([turn[part] for part in parts], axis=0) for turn in rounds]) / 1e3
-
-
-def _percentiles(samples: np.ndarray) -> dict[str, float]:
-    p50, p90 = np.percentile(samples, [50, 90])
-    return {"p50": round(float(p50), 5), "p90": round(float(p90), 5)}

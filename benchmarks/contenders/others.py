@@ -14,7 +14,7 @@ from contenders.contender import Contender
 from contenders.ours import training_settings
 from tlm_edge.quiet import quiet
 
-#: Runtime → the tool, the length that a text gets, and what makes the file.
+#: Runtime → the tool and the length that a text gets.
 TOOLS = {
     "onnx": ("optimum", "each text's own"),
     "tflite": ("litert-torch", f"padded to {plain.LENGTH}"),

@@ -21,12 +21,13 @@ CURVE_TARGETS = ("onnx", "tflite")
 MAX_DROP, CONFIDENCE = 0.002, 0.95
 
 
-def shipped_models(rows: Rows, work: Path, committee: str) -> dict[str, Path]:
-    """The models of AG News by name: ``committee``'s members one by one, with and without n-grams, and BERT-6."""
+def shipped_models(rows: Rows, work: Path, committee: str) -> tuple[dict[str, Path], str]:
+    """The models of AG News by name: ``committee``'s first members, with and without n-grams, and BERT-6.
+
+    The second value names the committee of all members.
+    """
     from tlm_edge.modeling.committee import build_committee, member_folders
     from tlm_edge.shipped import resolve_model
-    from tlm_edge.training.calibrate_committee import CalibrationJob, calibrate_committee
-    from tlm_edge.training.committee_training import build_measured
 
     whole = resolve_model(committee)
     count = len(member_folders(whole))
@@ -35,17 +36,29 @@ def shipped_models(rows: Rows, work: Path, committee: str) -> dict[str, Path]:
     models = {"n-grams": ngrams, "BERT-1": members[0], "BERT-6": resolve_model("agnews-bert-6")}
     for size in range(1, count + 1):
         name, pure = named(size), members[0] if size == 1 else whole if size == count else work / f"pure-{size}"
-        mixed = work / f"mixed-{size}"
         if not pure.exists():
             build_committee(members[:size], pure)
-        if not mixed.exists():
-            build_measured([*members[:size], ngrams], mixed, None, weigh_on=str(rows.weighing))
-        models |= {name: pure, f"{name} + n-grams": mixed}
-    cascade = work / "mixed-cascade"
-    if not cascade.exists():
-        job = CalibrationJob(work / f"mixed-{count}", str(rows.weighing), MAX_DROP, CONFIDENCE)
-        calibrate_committee(job, out=cascade)
-    return models | {f"{named(count)} + n-grams, cascade": cascade}
+        models |= {name: pure, f"{name} + n-grams": weighted([*members[:size], ngrams], rows, work / f"mixed-{size}")}
+    cascade = calibrated(models[f"{named(count)} + n-grams"], rows, work / "mixed-cascade")
+    return models | {f"{named(count)} + n-grams, cascade": cascade}, named(count)
+
+
+def weighted(members: Sequence[Path], rows: Rows, out: Path) -> Path:
+    """The committee ``out`` of ``members``, its votes weighted by the rows for that; built unless it is there."""
+    from tlm_edge.training.committee_training import build_measured
+
+    if not out.exists():
+        build_measured(members, out, None, weigh_on=str(rows.weighing))
+    return out
+
+
+def calibrated(committee: Path, rows: Rows, out: Path) -> Path:
+    """The copy ``out`` of ``committee`` with a cascade that the same rows have calibrated; made unless it is there."""
+    from tlm_edge.training.calibrate_committee import CalibrationJob, calibrate_committee
+
+    if not out.exists():
+        calibrate_committee(CalibrationJob(committee, str(rows.weighing), MAX_DROP, CONFIDENCE), out=out)
+    return out
 
 
 def named(size: int) -> str:
@@ -106,7 +119,8 @@ def bundles(models: dict[str, Path], rows: Rows, work: Path) -> tuple[list[Conte
 
 
 def settings_of(bundle: Path, model: Path) -> dict[str, Any]:
-    """What the bundle's manifest and the training of ``model`` say."""
+    """What the bundle's manifest, the cascade and the training of ``model`` say."""
+    from tlm_edge.modeling.stored_cascade import read_cascade
     from tlm_edge.runtime.bundle import open_bundle
 
     manifest = open_bundle(bundle).manifest
@@ -124,8 +138,10 @@ def settings_of(bundle: Path, model: Path) -> dict[str, Any]:
     if manifest.weights:
         settings["weights"] = list(manifest.weights)
     if manifest.cascade:
-        settings |= {"order": list(manifest.cascade.order), "margins": list(manifest.cascade.margins)}
-        settings |= {"max_drop": MAX_DROP, "confidence": CONFIDENCE}
+        stored = read_cascade(model)
+        assert stored is not None
+        settings |= {"order": list(stored.order), "margins": list(stored.margins)}
+        settings |= {"max_drop": stored.max_drop, "confidence": stored.confidence}
     return settings | {"training": training_settings(model)}
 
 
@@ -138,6 +154,15 @@ def training_settings(model: Path) -> list[dict[str, Any]]:
         settings = json.loads((folder / "training.json").read_text(encoding="utf-8"))["settings"]
         told.append({name: value for name, value in settings.get("recipe", settings).items() if name != "tokenizer"})
     return told
+
+
+def members_asked(bundle: Path, texts: Sequence[str]) -> np.ndarray:
+    """How many members the cascade in ``bundle`` asks of each text by itself, int64 (texts,)."""
+    from tlm_edge.runtime.bundle import open_bundle
+    from tlm_edge.runtime.bundle_classifier import BundleClassifier
+
+    classifier = BundleClassifier(open_bundle(bundle), 1)
+    return np.concatenate([classifier.vote([ids]).members_used for ids in classifier.encoder.token_ids(texts)])
 
 
 class Bundled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ def shipped_models(rows: Rows, work: Path, committee: str) -> tuple[dict[str, Pa
     from tlm_edge.modeling.committee import build_committee, member_folders
     from tlm_edge.shipped import resolve_model
 
-    whole = resolve_model(committee)
+    whole, deep = resolve_model(committee), resolve_model("agnews-bert-6")
     count = len(member_folders(whole))
+    _bind(work, whole, deep)
     ngrams = ngram_model(rows, work, resolve_model("agnews-bert-1"))
     members = [_member(whole, number, work) for number in range(count)]
-    models = {"n-grams": ngrams, "BERT-1": members[0], "BERT-6": resolve_model("agnews-bert-6")}
+    models = {"n-grams": ngrams, "BERT-1": members[0], "BERT-6": deep}
     for size in range(1, count + 1):
         name, pure = named(size), members[0] if size == 1 else whole if size == count else work / f"pure-{size}"
         if not pure.exists():
@@ -59,6 +61,19 @@ def calibrated(committee: Path, rows: Rows, out: Path) -> Path:
     if not out.exists():
         calibrate_committee(CalibrationJob(committee, str(rows.weighing), MAX_DROP, CONFIDENCE), out=out)
     return out
+
+
+def _bind(work: Path, committee: Path, deep: Path) -> None:
+    """End the run if ``work`` holds what was made of other models: what is there isn't made again."""
+    from tlm_edge.files import sha256_file
+    from tlm_edge.modeling.checkpoint import WEIGHTS
+    from tlm_edge.modeling.stored_cascade import members_digest
+
+    bound, digests = work / "models.json", [members_digest(committee), sha256_file(deep / WEIGHTS)]
+    if not bound.exists():
+        bound.write_text(json.dumps(digests), encoding="utf-8")
+    elif json.loads(bound.read_text(encoding="utf-8")) != digests:
+        sys.exit(f"error: {work} holds what was made of other models: name a new folder with --work")
 
 
 def named(size: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from contenders.contender import Contender
 from contenders.rows import Rows
 
-#: Rates and passes that fastText's own tutorial recommends to try; a held-out tenth of the rows chooses.
+#: Rates and passes from the ranges that fastText's own tutorial names; a held-out tenth of the rows chooses.
 FASTTEXT = [(rate, epochs) for rate in (0.1, 0.25, 0.5, 1.0) for epochs in (5, 15)]
 FASTTEXT_FIXED = {"wordNgrams": 2, "dim": 100, "bucket": 200_000, "seed": 0}
 #: Where the static embeddings come from, and at which length their texts are cut.

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from contenders.contender import Rival
 from tlm_edge.bench.machine import peak_resident_mb, resident_mb
 
@@ -109,5 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="warn")
     main()

@@ -217,10 +217,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--task", choices=list(FILES), default="agnews")
     parser.add_argument("--committee", default="agnews-committee", help="the pure committee of AG News")
     parser.add_argument("--models", nargs="*", default=[], help="checkpoints or committees of the task")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=20, help="at least 3, for the intervals of the ratios")
     parser.add_argument("--speed-rounds", type=int, default=3)
     parser.add_argument("--work", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.rounds < 3:
+        parser.error(f"--rounds {options.rounds}: the interval of a ratio needs at least 3")
+    return options
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +220,40 @@ def test_the_page_quotes_the_best_deep_configuration(monkeypatch, tmp_path):
     assert "is «BERT-6 early exit, tflite int8»" in page
     assert "| 20.0% (25.0%) | 0.450, 0.425 |" in page
     assert "*estimated*" in page
+
+
+@pytest.mark.skipif("agnews-bert-6" not in shipped_names(), reason="the shipped BERT-6 is not here")
+def test_an_early_exit_is_trained_and_calibrated_once(rows, tmp_path, monkeypatch):
+    from contenders import early_exit, ours
+
+    from tlm_edge.modeling.config import read_config
+    from tlm_edge.modeling.stored_cascade import read_cascade
+    from tlm_edge.shipped import resolve_model
+
+    for name, value in (("DEPTHS", (1,)), ("PASSES", 1), ("TITLED_PASSES", 1)):
+        monkeypatch.setattr(early_exit, name, value)
+    monkeypatch.setattr(ours, "MAX_DROP", 0.05)
+    texts = models_folder() / "evaluation" / "agnews.jsonl"
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(texts.read_text(encoding="utf-8").splitlines(keepends=True)[:64]), encoding="utf-8")
+    rows, deep = replace(rows, sources=(str(few), str(few)), weighing=texts), resolve_model("agnews-bert-6")
+    (found,) = early_exit.exits(rows, tmp_path, deep)
+    assert read_config(found.first).num_hidden_layers == 1
+    stored = read_cascade(found.cascade)
+    assert stored is not None and found.goes_on == stored.mean_members - 1
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert early_exit.exits(rows, tmp_path, deep) == (found,)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == made
+
+
+@pytest.mark.skipif("agnews-committee" not in shipped_names(), reason="the shipped committee is not here")
+def test_a_work_folder_is_of_the_models_that_it_was_begun_with(rows, tmp_path):
+    from contenders.ours import _bind
+
+    from tlm_edge.shipped import resolve_model
+
+    committee, deep, shallow = map(resolve_model, ("agnews-committee", "agnews-bert-6", "agnews-bert-1"))
+    _bind(tmp_path, committee, deep)
+    _bind(tmp_path, committee, deep)
+    with pytest.raises(SystemExit, match="made of other models"):
+        _bind(tmp_path, committee, shallow)

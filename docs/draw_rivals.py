@@ -14,31 +14,34 @@ BELOW = 3.0
 
 
 def draw_pareto(result: dict[str, Any], title: str) -> Figure:
-    """Accuracy over p50 with tokenization; of each model its fastest int8 form is named, or its only one."""
+    """Accuracy over the time with tokenization, the mean if it was kept; of each model its fastest form is named."""
     figure, axes = _canvas((11, 7))
-    rows, named = result["results"], {}
+    rows, fastest = result["results"], {}
+    kind = "mean" if all("mean" in row["text_ms"] for row in rows.values()) else "p50"
+    ms = {name: row["text_ms"][kind] for name, row in rows.items()}
     for name, row in rows.items():
         model = name.rsplit(", ", 1)[0] if row["settings"]["library"] == "tlm-edge" else name
-        if model not in named or row["text_ms"]["p50"] < rows[named[model]]["text_ms"]["p50"]:
-            named[model] = name
+        if model not in fastest or ms[name] < ms[fastest[model]]:
+            fastest[model] = name
+    models = {name: model for model, name in fastest.items()}
     least, points = 100 * rows[result["reference"]]["accuracy"] - BELOW, []
     for name, row in rows.items():
-        x, y = row["text_ms"]["p50"], max(100 * row["accuracy"], least)
+        x, y = ms[name], max(100 * row["accuracy"], least)
         colour, marker = _look(row["settings"], name)
-        shown = name in named.values()
+        shown = name in models
         axes.plot(x, y, marker, color=colour, markersize=8 if shown else 5, alpha=1 if shown else 0.45)
         if shown:
-            model = next(model for model, each in named.items() if each == name)
-            points.append((x, y, model if y > least else f"{model}: {100 * row['accuracy']:.1f} %", colour))
+            label = models[name] if y > least else f"{models[name]}: {100 * row['accuracy']:.1f} %"
+            points.append((x, y, label, colour))
     front: list[tuple[float, float]] = []
-    for x, y in sorted((row["text_ms"]["p50"], 100 * row["accuracy"]) for row in rows.values()):
+    for x, y in sorted((ms[name], 100 * row["accuracy"]) for name, row in rows.items()):
         if not front or y > front[-1][1]:
             front.append((x, y))
     axes.step(*zip(*front, strict=True), where="post", color=PRINT.muted, alpha=0.3, linewidth=3, zorder=1)
     low, high = rows[result["reference"]]["interval_95"]
     axes.axhspan(100 * low, 100 * high, color=PRINT.line, alpha=0.35, zorder=0)
     axes.set_xscale("log")
-    axes.set(xlabel="ms a text, p50, tokenization included, one thread", ylabel="accuracy, %")
+    axes.set(xlabel=f"ms a text, {kind}, tokenization included, one thread", ylabel="accuracy, %")
     machine, settings = result["machine"], result["settings"]
     axes.set_title(
         f"{title}: {settings['rows']:,} test rows, shaded: the reference's 95 % interval; measured, {machine['cpu']}, "

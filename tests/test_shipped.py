@@ -38,6 +38,16 @@ def test_an_unknown_name_lists_the_known(models: Path) -> None:
         shipped.resolve_model("evaluation")
 
 
+def test_what_another_wheel_brings_is_told(models: Path) -> None:
+    with pytest.raises(UserError, match="wiki-bert-1-2 is not part of this installation: pip install tlm-edge-models"):
+        shipped.resolve_model("wiki-bert-1-2")
+
+
+def test_shipped_models_are_no_more_than_promised() -> None:
+    files = {path.resolve() for path in shipped.models_folder().rglob("*") if path.is_file()}
+    assert sum(path.stat().st_size for path in files) <= 90e6
+
+
 def test_evaluation_texts_are_found_by_task() -> None:
     assert shipped.evaluation_texts("agnews").name == "agnews.jsonl"
     with pytest.raises(UserError, match="--data"):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.test_repository import ROOT, tracked
 from tlm_edge import __version__
+from tlm_edge.shipped import ENCODERS
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def test_the_wheel_is_the_package_with_its_models(archives: Path) -> None:
     expected -= {"tlm_edge/models/pyproject.toml"}
     with zipfile.ZipFile(archives / f"tlm_edge_models-{__version__}-py3-none-any.whl") as wheel:
         weights = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert weights
-    assert all(name.endswith(".safetensors") for name in weights)
+    assert {f"tlm_edge/models/{encoder}/model.safetensors" for encoder in ENCODERS[1:]} < weights
+    assert all(name.endswith(".safetensors") or "/wiki-bert-1-" in name for name in weights)
     assert {name for name in names if not name.startswith(metadata)} == expected - weights
     assert "tlm_edge/models/wiki-bert-1/model.safetensors" in names
     assert {

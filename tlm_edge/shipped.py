@@ -10,6 +10,8 @@ from tlm_edge.runtime.errors import UserError
 _PACKAGE = Path(__file__).resolve().parent
 #: What makes a folder a model: a checkpoint's, a committee's or a bundle's description.
 _MARKS = ("config.json", "committee.json", "manifest.json")
+#: One-layer encoders that were pre-trained independently, so that a committee's members differ where it helps.
+ENCODERS = ("wiki-bert-1", "wiki-bert-1-2", "wiki-bert-1-3")
 
 
 def models_folder() -> Path:
@@ -56,6 +58,8 @@ def resolve_model(model: str | Path) -> Path:
         return models_folder() / str(model)
     if is_hub_name(str(model)):
         return fetch_model(str(model))
+    if str(model) in ENCODERS:
+        raise UserError(f"{model} is not part of this installation: {WEIGHTS_COMMAND}")
     known = ", ".join(shipped_names()) or "none in this installation"
     raise UserError(
         f"no model '{model}': give the path of a checkpoint, committee or bundle, or a shipped name ({known})"

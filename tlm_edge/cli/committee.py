@@ -116,7 +116,15 @@ def calibrate(
 def train(
     data: training.TrainingDataOption,
     out: OutOption,
-    members: Annotated[int, typer.Option("--members", min=2, metavar="N", help="Members to train.")] = 4,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            "--members",
+            min=2,
+            metavar="N",
+            help="Members to train; one an encoder if not given, and 4 of a single one or of new ones.",
+        ),
+    ] = None,
     with_ngrams: Annotated[
         bool,
         typer.Option(
@@ -130,7 +138,8 @@ def train(
         typer.Option(
             "--encoder",
             metavar="CHECKPOINT",
-            help="A pre-trained encoder to start from; repeat it to give members different ones, in turn.",
+            help="A pre-trained encoder to start from; repeat it to give members different ones, in turn. "
+            "If not given, the shipped one-layer encoders, which were pre-trained independently.",
         ),
     ] = None,
     arch: training.ArchOption = None,
@@ -186,25 +195,25 @@ def train(
 ) -> None:
     """Train the members of a committee, with seeds that count up from --seed, and build it.
 
-    Members start from --encoder; or, with --corpus, --arch and --tokenizer, each from an encoder pre-trained for it
-    (until --max-tokens, --max-steps or --max-minutes, a member); or, with --arch and --tokenizer alone, from scratch.
-    --resume goes on with the member that was interrupted.
+    Members start from --encoder, or the shipped encoders; or, with --corpus, --arch and --tokenizer, each from an
+    encoder pre-trained for it (until --max-tokens, --max-steps or --max-minutes, a member); or, with --arch and
+    --tokenizer alone, from scratch. --resume goes on with the member that was interrupted.
     """
-    if bool(encoder) == bool(arch):
+    if encoder and arch:
         raise UserError("give --encoder CHECKPOINT, or --arch ARCH with --tokenizer, one of the two")
     if corpus and not arch:
         raise UserError("--corpus pre-trains new encoders: give --arch and --tokenizer with it, and no --encoder")
     if arch and tokenizer is None:
         raise UserError("--arch needs --tokenizer: a folder made with tlm-edge tokenizer train")
     training.begin(threads)
-    from tlm_edge.shipped import resolve_model
+    from tlm_edge.shipped import ENCODERS, resolve_model
     from tlm_edge.training.classification import FinetuneJob, scratch_config
     from tlm_edge.training.committee_training import CommitteeJob, run_committee
     from tlm_edge.training.finetune import FinetuneRecipe
     from tlm_edge.training.pretrain import PretrainRecipe
     from tlm_edge.training.pretrain_job import EncoderSizes, Limits, PretrainJob
 
-    encoders = tuple(resolve_model(name) for name in encoder or ())
+    encoders = () if arch else tuple(resolve_model(name) for name in encoder or ENCODERS)
     tokenizer_path = resolve_model(tokenizer) if tokenizer else None
     scratch = None
     if arch and tokenizer_path:
@@ -260,6 +269,7 @@ def train(
             first_tokens=first_tokens,
         )
     kept = encoders_out or out.with_name(out.name + "-encoders")
+    members = members or (len(encoders) if len(encoders) > 1 else 4)
     job = CommitteeJob(
         members, out, finetune, encoders, pretrain, kept if pretrain else None, with_ngrams, ray, threads or 1
     )

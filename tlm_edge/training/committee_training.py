@@ -14,7 +14,7 @@ from accelerate import PartialState
 from tlm_edge.cluster import Cluster, each
 from tlm_edge.data.tasks import load_examples
 from tlm_edge.files import refuse_existing, sha256_file
-from tlm_edge.modeling.checkpoint import WEIGHTS
+from tlm_edge.modeling.checkpoint import WEIGHTS, require_weights
 from tlm_edge.modeling.committee import build_committee, check_members, single_members, tokenizer_digest
 from tlm_edge.modeling.config import read_config
 from tlm_edge.modeling.members import load_ours
@@ -215,8 +215,7 @@ def _started(out: Path) -> bool:
 def _check_encoders(encoders: Sequence[Path]) -> None:
     """Raise ``UserError`` for encoders that can't share a committee, before hours are spent on them."""
     for encoder in encoders:
-        if not (encoder / WEIGHTS).is_file():
-            raise UserError(f"{encoder} is not a checkpoint: it has no {WEIGHTS}")
+        require_weights(encoder)
         if tokenizer_digest(encoder) != tokenizer_digest(encoders[0]):
             raise UserError(
                 f"{encoder} and {encoders[0]} have different tokenizers: members of a committee must share it"

@@ -1,0 +1,31 @@
+"""A committee trained by one command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from tests.training.recipes import DATA
+from tlm_edge.cli import app
+from tlm_edge.modeling.committee import load_committee, member_folders
+from tlm_edge.shipped import ENCODERS
+
+
+def test_without_an_encoder_the_shipped_ones_give_a_member_each(tmp_path: Path) -> None:
+    out = tmp_path / "committee"
+    done = CliRunner().invoke(app, ["committee", "train", "--data", DATA, "--out", str(out), "--epochs", "1"])
+    assert done.exit_code == 0, done.output
+    recipes = [json.loads((member / "training.json").read_text(encoding="utf-8")) for member in member_folders(out)]
+    assert tuple(Path(recipe["encoder"]).name for recipe in recipes) == ENCODERS
+    first, *others = (member.encoder.embeddings.word.weight for member in load_committee(out).members)
+    assert len(others) == len(ENCODERS) - 1
+    assert not any(first.equal(other) for other in others)
+
+
+def test_an_encoder_or_an_architecture(tmp_path: Path) -> None:
+    given = ["--encoder", ENCODERS[0], "--arch", "bert-1"]
+    done = CliRunner().invoke(app, ["committee", "train", "--data", DATA, "--out", str(tmp_path / "out"), *given])
+    assert done.exit_code and "one of the two" in str(done.exception)
+    assert not (tmp_path / "out").exists()

@@ -32,8 +32,9 @@ READING = (
     "cascade asks more members. Every contender is a process of its own; they take turns, the same texts in every "
     "round, the order rotated and reversed; a few untimed texts come first, since others had the caches meanwhile. A "
     "ratio is the geometric mean of the rounds' ratios of medians with its 95 % interval (studentized bootstrap over "
-    "rounds). «Model» is without tokenization, for those that tell the two apart; the library's own call is timed "
-    "otherwise.",
+    "rounds); under «Deep at its best», where means were kept, of the rounds' means, in which a text counts as twice "
+    "its median at most: what takes longer was disturbed. «Model» is without tokenization, for those that tell the two "
+    "apart; the library's own call is timed otherwise.",
     "**Texts a second** in batches, the median of the rounds; on all cores with the contender's own threads or, where "
     "it has none, a process a core. The machine was shared with other work: ratios hold better than single times, and "
     "what all cores give suffers the most.",
@@ -212,8 +213,8 @@ def _times_as_long(rows: dict[str, Any], one: str, other: str) -> str:
 
 
 def _quoted(row: dict[str, Any]) -> str:
-    times = [f"{row['text_ms'][kind]:.3f} {kind}" for kind in ("p50", "p90", "mean") if kind in row["text_ms"]]
-    return f"{row['accuracy']:.4f} in {', '.join(times)} ms"
+    times = [f"{kind} {row['text_ms'][kind]:.3f}" for kind in ("p50", "p90", "mean") if kind in row["text_ms"]]
+    return f"{row['accuracy']:.4f}, ms {', '.join(times)}"
 
 
 def _p50_and_mean(told: dict[str, float]) -> str:

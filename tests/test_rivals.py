@@ -129,6 +129,19 @@ def test_figures_of_two_contenders(rows):
     assert members.crossover(rows_told, 3, "onnx")["as_slow_as"]["BERT-6, onnx int8"] == pytest.approx(20)
 
 
+def test_means_tell_of_slow_texts_and_not_of_disturbed_rounds(rows):
+    from contenders import figures
+
+    quick = [{"prepare_us": [0.0] * 4, "answer_us": [100.0] * 4, "separates": True} for _ in range(5)]
+    slow = [{"prepare_us": [0.0] * 4, "answer_us": [100.0, 100.0, 100.0, 5000.0], "separates": True} for _ in range(5)]
+    quick[2]["answer_us"] = [100.0, 9000.0, 100.0, 100.0]
+    told = figures.times({"quick": quick, "slow": slow}, "quick")
+    assert told["slow"]["ratio"]["value"] == pytest.approx(1.0)
+    assert (told["quick"]["text_ms"]["mean"], told["slow"]["text_ms"]["mean"]) == (0.1, 1.325)
+    assert told["quick"]["rounds_mean_ms"] == [0.1, 0.1, 0.125, 0.1, 0.1]
+    assert 12 < told["slow"]["mean_ratio"]["value"] < 13.25
+
+
 def test_a_shared_trunk_saves_what_the_first_layers_took_of_the_texts_that_go_on(rows):
     from contenders import early_exit
 

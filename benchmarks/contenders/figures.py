@@ -42,29 +42,24 @@ def times(turns: dict[str, Turns], reference: str) -> dict[str, dict[str, Any]]:
     """What ``summary`` tells of all texts and rounds, each round's median and mean, and ratios to the reference.
 
     ``model_ms`` is without tokenization, for those that tell it apart. ``ratio`` and ``model_ratio`` are of the rounds'
-    medians, ``mean_ratio`` of their means, with tokenization: what many texts take is the mean, which where some texts
-    take far longer, as in a cascade, the median doesn't show.
+    medians, ``mean_ratio`` of their means (``_undisturbed``), with tokenization: what many texts take is the mean,
+    which where some texts take far longer, as in a cascade, the median doesn't show.
     """
-    from tlm_edge.bench.statistics import ratio_interval
-
     whole = {name: _samples(rounds, ("prepare_us", "answer_us")) for name, rounds in turns.items()}
     model = {name: _samples(each, ("answer_us",)) for name, each in turns.items() if each[0]["separates"]}
     results: dict[str, dict[str, Any]] = {}
     for name, samples in whole.items():
+        means = _undisturbed(samples).mean(axis=1)
         results[name] = {
             "text_ms": summary(samples),
             "model_ms": summary(model[name]) if name in model else None,
             "rounds_ms": [round(float(value), 5) for value in np.median(samples, axis=1)],
-            "rounds_mean_ms": [round(float(value), 5) for value in samples.mean(axis=1)],
+            "rounds_mean_ms": [round(float(value), 5) for value in means],
         }
-        for kind, each, of_round in (
-            ("ratio", whole, np.median),
-            ("model_ratio", model, np.median),
-            ("mean_ratio", whole, np.mean),
-        ):
+        for kind, each in (("ratio", whole), ("model_ratio", model)):
             if name in each and reference in each:
-                ratio = ratio_interval(of_round(each[name], axis=1), of_round(each[reference], axis=1))
-                results[name][kind] = None if ratio is None else asdict(ratio)
+                results[name][kind] = _ratio(np.median(each[name], axis=1), np.median(each[reference], axis=1))
+        results[name]["mean_ratio"] = _ratio(means, _undisturbed(whole[reference]).mean(axis=1))
     return results
 
 
@@ -78,6 +73,21 @@ def summary(samples: np.ndarray) -> dict[str, float]:
     p50, p90 = np.percentile(samples, [50, 90])
     mean = np.median(samples, axis=0).mean()
     return {name: round(float(value), 5) for name, value in (("p50", p50), ("p90", p90), ("mean", mean))}
+
+
+def _undisturbed(samples: np.ndarray) -> np.ndarray:
+    """Times (rounds, texts) of which none counts as more than twice its text's median over rounds.
+
+    The same text takes the same way in every round: what takes far longer is something else that had the processor.
+    """
+    return np.minimum(samples, 2 * np.median(samples, axis=0))
+
+
+def _ratio(rounds: np.ndarray, reference: np.ndarray) -> dict[str, Any] | None:
+    from tlm_edge.bench.statistics import ratio_interval
+
+    ratio = ratio_interval(rounds, reference)
+    return None if ratio is None else asdict(ratio)
 
 
 def _samples(rounds: Turns, parts: tuple[str, ...]) -> np.ndarray:

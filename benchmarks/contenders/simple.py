@@ -13,19 +13,16 @@ import numpy as np
 
 from contenders.contender import Contender
 from contenders.rows import Rows
+from contenders.static import fit_static
 
 #: Rates and passes from the ranges that fastText's own tutorial names; a held-out tenth of the rows chooses.
 FASTTEXT = [(rate, epochs) for rate in (0.1, 0.25, 0.5, 1.0) for epochs in (5, 15)]
 FASTTEXT_FIXED = {"wordNgrams": 2, "dim": 100, "bucket": 200_000, "seed": 0}
-#: Where the static embeddings come from, and at which length their texts are cut.
-ENCODER, MAX_LENGTH = "wiki-bert-1", 128
 TFIDF = {"ngram_range": (1, 2), "sublinear_tf": True, "min_df": 2}
 
 
 def simple_contenders(rows: Rows, work: Path) -> list[Contender]:
     """All of them, fitted unless ``work`` holds them."""
-    from contenders.static import fit_static
-
     fits: dict[str, tuple[str, Callable[[Rows, Path], dict[str, Any]]]] = {
         "TF-IDF + logistic regression": ("tfidf", fit_tfidf),
         "fastText": ("fasttext", fit_fasttext),

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from contenders.rows import Rows
-from contenders.simple import ENCODER, MAX_LENGTH
 
+#: Where the embeddings come from, and at which length texts are cut.
+ENCODER, MAX_LENGTH = "wiki-bert-1", 128
 #: Of the fine-tuned form: model2vec's own hidden size, rate and batch, and after how many passes without gain it stops.
 HIDDEN, RATE, BATCH, PATIENCE, MOST_EPOCHS = 512, 1e-3, 32, 3, 20
 

@@ -1,12 +1,12 @@
-"""What can be had from few labels: the shipped encoder, committees of it, n-grams and TF-IDF on the same few rows.
+"""What can be had from few labels: the shipped encoders, committees of them, n-grams and TF-IDF on the same few rows.
 
     python benchmarks/few_labels.py [--work FOLDER] [--finished]
 
-Every draw takes other training rows, the first those of ``--rows-per-label``; each member is what ``tlm-edge finetune
-wiki-bert-1`` makes of them with its defaults, the n-grams what ``tlm-edge ngrams`` does. TF-IDF (words and pairs) with
-logistic regression is that of ``tlm-edge reproduce``. The test rows are spread evenly over the test file. What a draw
-gave is kept in FOLDER, and the same command goes on from there. In-process, on one thread. What the defaults are worth
-is shown on the first draw by leaving their parts away.
+Every draw takes other training rows, the first those of ``--rows-per-label``; the members are what ``tlm-edge committee
+train`` makes of them with its defaults, one of each shipped encoder, the n-grams what ``tlm-edge ngrams`` does. TF-IDF
+(words and pairs) with logistic regression is that of ``tlm-edge reproduce``. The test rows are spread evenly over the
+test file. What a draw gave is kept in FOLDER, and the same command goes on from there. In-process, on one thread. What
+the defaults are worth is shown on the first draw by leaving their parts away, with the first encoder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tlm_edge.modeling.members import load_ours  # noqa: E402
 from tlm_edge.modeling.ngrams import NgramClassifier  # noqa: E402
 from tlm_edge.reproduce.baseline import baseline_probabilities  # noqa: E402
 from tlm_edge.runtime.classifier import batches_by_length  # noqa: E402
-from tlm_edge.shipped import resolve_model  # noqa: E402
+from tlm_edge.shipped import ENCODERS, resolve_model  # noqa: E402
 from tlm_edge.training.classification import FinetuneJob, scratch_config  # noqa: E402
 from tlm_edge.training.examples import encode_examples  # noqa: E402
 from tlm_edge.training.finetune import FinetuneRecipe  # noqa: E402
@@ -51,8 +51,6 @@ TASKS = {
 #: Rows a label, and how often they are drawn: the fewer, the more depends on which.
 DRAWS = {8: 3, 32: 3, 128: 1}
 TEST_ROWS = 2000
-ENCODER = "wiki-bert-1"
-MEMBERS = 3
 #: What stands for the committee in the verdict: named before the test rows were looked at.
 COMMITTEE = "committee of 3 + n-grams"
 
@@ -81,8 +79,8 @@ def main() -> None:
         {
             "what": "test accuracy by rows a label",
             "provenance": "measured",
-            "encoder": ENCODER,
-            "settings": {"first_draw_seed": ROWS_SEED, "members": MEMBERS, "test_rows": TEST_ROWS, "threads": 1},
+            "encoders": ENCODERS,
+            "settings": {"first_draw_seed": ROWS_SEED, "members": len(ENCODERS), "test_rows": TEST_ROWS, "threads": 1},
             "committee": COMMITTEE,
             "accuracy": results,
             "not_run": left,
@@ -121,15 +119,15 @@ def accuracies(folder: Path, task: Task, train: Examples, test: Examples, *, con
     ]
     data.write_text("\n".join(lines) + "\n", encoding="utf-8")
     recipe = FinetuneRecipe(least_steps=FINETUNE_LEAST_STEPS)
-    encoder = resolve_model(ENCODER)
-    job = FinetuneJob((str(data),), folder / "x", recipe, checkpoint=encoder, validation_share=None)
+    encoders = [resolve_model(name) for name in ENCODERS]
+    job = FinetuneJob((str(data),), folder / "x", recipe, checkpoint=encoders[0], validation_share=None)
 
     def tuned(seed: int, kind: str, **changes: Any) -> np.ndarray:
         out = folder / f"{kind}-{seed}"
         run_finetune(replace(job, out=out, **{"recipe": replace(recipe, seed=seed), **changes}))
         return answers(out, test)
 
-    members = [tuned(seed, "member") for seed in range(MEMBERS)]
+    members = [tuned(seed, "member", checkpoint=encoder) for seed, encoder in enumerate(encoders)]
     train_ngrams(NgramJob((str(data),), folder / "ngrams", tokenizer=folder / "member-0"))
     ngrams = answers(folder / "ngrams", test)
     voted = {
@@ -140,8 +138,8 @@ def accuracies(folder: Path, task: Task, train: Examples, test: Examples, *, con
         COMMITTEE: [np.mean([*members, ngrams], axis=0)],
     }
     if controls:
-        scratch = scratch_config("bert-1", encoder, hidden_size=None, heads=None, layers=None)
-        voted["from scratch"] = [tuned(0, "scratch", checkpoint=None, scratch=scratch, tokenizer=encoder)]
+        scratch = scratch_config("bert-1", encoders[0], hidden_size=None, heads=None, layers=None)
+        voted["from scratch"] = [tuned(0, "scratch", checkpoint=None, scratch=scratch, tokenizer=encoders[0])]
         plain = replace(recipe, plain_start=True)
         voted["plain start"] = [tuned(0, "plain", recipe=plain)]
         if len(train) * recipe.epochs < FINETUNE_LEAST_STEPS * recipe.batch_size:

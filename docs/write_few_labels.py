@@ -53,13 +53,10 @@ CHOICE = (
     "(no better, and worse)."
 )
 LIMITS = (
-    "The committee's members are fine-tunings of one encoder with different seeds, which adds little; members that "
-    "were pre-trained independently should add more.",
     "DBPedia's and FewRel's texts come from Wikipedia, and some may occur, unlabelled, in the pre-training text.",
     "DBPedia's labels are told by single words, and with 32 rows a label these are known: there a layer that reads the "
     "whole text adds little. Votes of TF-IDF multiplied instead of averaged added a point more on held-out rows of "
     "DBPedia; committees average.",
-    "With thousands of rows the start was not compared with the plain one.",
     "The deviation is that of the draws; two thousand test rows have an error of their own of about one point, which "
     "cancels in part where models are compared on them.",
 )

@@ -120,6 +120,20 @@ def test_a_shallow_architecture_is_held_against_its_recipes_and_the_other_shallo
     assert design.alternatives("bert-1-conv2") == design.alternatives("bert-6") == ()
 
 
+def test_smaller_corpora_with_another_recipe_stand_beside_those_of_different_size() -> None:
+    content = tables()
+    content["corpora"] = {
+        "few": {"files": ["news/*.txt"], "articles": 10},
+        "few-once": {"files": ["news/*.txt"], "articles": 10, "pretraining": {"max_tokens": 100}},
+        "many": {"files": ["news/*.txt"], "articles": 90},
+        "many-once": {"files": ["news/*.txt"], "articles": 90, "pretraining": {"max_tokens": 900}},
+    }
+    content["experiments"][0]["corpora"] = ["scratch", "few", "few-once", "many", "many-once"]
+    design = Design.of(parse_plan(content, Path("small.toml")))
+    assert design.sizes("bert-1", "topics") == ("few", "many")
+    assert design.smaller_with_other_recipes("bert-1", "topics") == ("few-once",)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -90,14 +90,23 @@ class Design:
 
         Neither those that were chosen by overlap are among them, nor those that are another one with another recipe.
         """
-        texts = [
-            (name, (corpus.files, corpus.articles, corpus.first_tokens))
-            for name, corpus in self.plan.corpora.items()
-            if corpus.overlap is None
-        ]
-        first = {text: name for name, text in reversed(texts)}
-        chosen = [name for name, text in texts if first[text] == name and self.seeds((architecture, name, task))]
-        return tuple(sorted(chosen, key=lambda name: self.plan.corpora[name].articles or float("inf")))
+        texts = self._texts()
+        first = {text: name for name, text in reversed(texts.items())}
+        chosen = [name for name, text in texts.items() if first[text] == name]
+        planned = [name for name in chosen if self.seeds((architecture, name, task))]
+        return tuple(sorted(planned, key=lambda name: self.plan.corpora[name].articles or float("inf")))
+
+    def smaller_with_other_recipes(self, architecture: str, task: str) -> tuple[str, ...]:
+        """The planned corpora that are one of ``sizes`` but the largest with another recipe, such as fewer passes."""
+        sizes, texts = self.sizes(architecture, task), self._texts()
+        smaller = {texts[name] for name in sizes[:-1]}
+        others = [name for name, text in texts.items() if text in smaller and name not in sizes]
+        return tuple(name for name in others if self.seeds((architecture, name, task)))
+
+    def _texts(self) -> dict[str, tuple[object, ...]]:
+        """What each corpus that was not chosen by overlap consists of."""
+        corpora = self.plan.corpora.items()
+        return {name: (one.files, one.articles, one.first_tokens) for name, one in corpora if one.overlap is None}
 
     def largest_corpus(self, architecture: str, task: str) -> str | None:
         """The largest of ``sizes``; None if there is none."""

@@ -40,6 +40,8 @@ RULES = (
     "if any speaks for it, *not at this scale* if none does. Comparisons that the plan names and that haven't run, or "
     "not with all seeds, count as they stand, and the verdict says *so far*; while none speaks for it yet it is "
     "*open*, and *not run* before there is any.",
+    "In the second finding smaller corpora with another recipe, such as equal passes instead of equal tokens, stand "
+    "beside the others; they were added when those were known, and don't vote.",
     "In the third finding only those tasks vote with which the two corpora differ in overlap by at least 0.05; the "
     "others are controls, in which no difference is expected.",
 )
@@ -146,6 +148,9 @@ def _gain_grows_with_the_corpus(results: Results, design: Design) -> Iterator[Co
             sizes = design.sizes(architecture, task)
             if len(sizes) > 1:
                 yield from _paired(results, design, (architecture, sizes[-1], task), (architecture, sizes[0], task))
+            for smaller in design.smaller_with_other_recipes(architecture, task):
+                for one in _paired(results, design, (architecture, sizes[-1], task), (architecture, smaller, task)):
+                    yield replace(one, votes=False, note="another recipe")
 
 
 def _gain_grows_with_overlap(results: Results, design: Design) -> Iterator[Comparison]:

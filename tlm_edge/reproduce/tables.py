@@ -49,7 +49,7 @@ def comparisons(finding: Finding) -> str:
 def _comparison(one: Comparison) -> list[str]:
     if one.difference is None:
         return [one.task, one.first, one.second, NOTHING, "0", NOTHING, NOTHING, NOTHING, NOTHING, one.decision]
-    says: str = one.decision if one.votes else "control"
+    says: str = "control" if _is_control(one) else one.decision
     says = f"{says} ({one.note.removeprefix('control: ')})" if one.note else says
     return [
         one.task,
@@ -76,11 +76,19 @@ def in_words(finding: Finding) -> str:
     ran = [(one, one.difference) for one in finding.comparisons if one.difference is not None]
     if not ran:
         return ""
-    told = "; ".join(f"{one.task} {interval(each)}{'' if one.votes else ', a control'}" for one, each in ran)
+    told = "; ".join(f"{one.task} {interval(each)}{_standing(one)}" for one, each in ran)
     tested = [one.p_holm for one, _ in ran if one.p_holm is not None]
     held = sum(p < 0.05 for p in tested)
     corrected = f" Of {len(tested)} p-values {held} stay below 0.05 after Holm's correction." if tested else ""
     return f"In points: {told}.{corrected}"
+
+
+def _is_control(one: Comparison) -> bool:
+    return one.note.startswith("control: ")
+
+
+def _standing(one: Comparison) -> str:
+    return "" if one.votes else ", a control" if _is_control(one) else f" against {one.second}, without a vote"
 
 
 def noise(found: dict[str, Noise]) -> str:

@@ -58,6 +58,7 @@ lock: $(BOOTSTRAPPED) ## Renew the locks from pyproject.toml (ARGS=--upgrade tak
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) --output-file $(NEXT_LOCK) -
 
 docs: setup ## Renew the generated pages of docs/: from the commands' own help and the records in benchmarks/results
+	$(BIN)/python docs/write_accuracy.py
 	$(BIN)/python docs/write_cli.py
 	$(BIN)/python docs/write_emulation.py
 	$(BIN)/python docs/write_few_labels.py

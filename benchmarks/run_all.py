@@ -42,6 +42,8 @@ COMMANDS = (
     "against_plain_exports.py",
     "targets.py",
     "few_labels.py",
+    "committees.py",
+    "new_tasks.py",
     "pretraining_gain.py fewrel",
     "pretraining_gain.py agnews",
     "emulated_bench.py",

@@ -223,7 +223,7 @@ def test_the_command_reference_is_current() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == script["reference"](), "run `make docs`"
 
 
-@pytest.mark.parametrize("name", ["few-labels", "performance", "rivals", "science", "targets"])
+@pytest.mark.parametrize("name", ["accuracy", "few-labels", "performance", "rivals", "science", "targets"])
 def test_the_pages_of_figures_are_current(name: str) -> None:
     script = runpy.run_path(str(ROOT / "docs" / f"write_{name.replace('-', '_')}.py"))
     assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == script["page"](), "run `make docs`"

@@ -1,0 +1,179 @@
+"""What committees of the shipped encoders reach with all training rows, on three tasks, and what their parts are worth.
+
+    python benchmarks/committees.py [--work FOLDER] [--finished]
+
+Each way is what ``tlm-edge committee train --with-ngrams`` makes of all the rows: a member of each shipped encoder,
+n-grams beside them, votes weighted by the held-out tenth. The ways differ in one option: ``--plain-start``, and
+``--bigrams``, which lets members see pairs. Differences of members are paired by encoder; McNemar's test is on the test
+rows. TF-IDF (words and pairs) with logistic regression learns all the rows, too. In-process, on one thread. What is
+trained stays in FOLDER, if one is named: the committees can be given to ``rivals.py --models``; ``--finished`` tells of
+what is there and trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
+    os.environ[variable] = "false" if variable.startswith("TOK") else "1"
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from environment import data_folder, describe_machine, write_result  # noqa: E402 (beside this file)
+
+from tlm_edge.data.tasks import load_examples, load_task  # noqa: E402
+from tlm_edge.modeling.committee import member_folders, vote_weights  # noqa: E402
+from tlm_edge.modeling.predict import TorchClassifier  # noqa: E402
+from tlm_edge.reproduce.baseline import baseline_probabilities  # noqa: E402
+from tlm_edge.reproduce.statistics import bootstrap_difference, mcnemar, paired_difference  # noqa: E402
+from tlm_edge.shipped import ENCODERS, resolve_model  # noqa: E402
+from tlm_edge.training.classification import FinetuneJob  # noqa: E402
+from tlm_edge.training.committee_training import CommitteeJob, run_committee  # noqa: E402
+from tlm_edge.training.finetune import FinetuneRecipe  # noqa: E402
+from tlm_edge.training.run import work_folder  # noqa: E402
+
+
+@dataclass(frozen=True)
+class AllRows:
+    """A task's files below the data folder, and how its members are fine-tuned where not by the defaults."""
+
+    train: tuple[str, ...]
+    test: str
+    recipe: Mapping[str, Any]
+
+
+TASKS = {
+    "agnews": AllRows(
+        ("agnews/train.jsonl.gz", "agnews/train_extra.jsonl.gz"), "agnews/test.jsonl.gz", {"class_balance": True}
+    ),
+    "dbpedia": AllRows(("dbpedia/train.jsonl.gz", "dbpedia/train_extra.jsonl.gz"), "dbpedia/test.jsonl.gz", {}),
+    # Sixty-four labels take more passes.
+    "fewrel": AllRows(("fewrel/train64.json.gz",), "fewrel/test64.json.gz", {"epochs": 6, "learning_rate": 1e-3}),
+}
+DEFAULTS = "defaults"
+#: What differs from the defaults: of the recipe, and of the job.
+WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    DEFAULTS: ({}, {}),
+    "plain start": ({"plain_start": True}, {}),
+    "pairs": ({}, {"bigram_buckets": 1 << 14}),
+}
+#: All members of a task are held out the same rows.
+SPLIT_SEED = 0
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = (options.work or Path(temporary)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
+        left = []
+        trained: dict[str, dict[str, Path]] = {task: {} for task in TASKS}
+        for way in WAYS:
+            for task in TASKS:
+                out = work / f"{task}-{way.replace(' ', '-')}"
+                if options.finished and not out.is_dir():
+                    left.append([task, way])
+                    continue
+                train(task, way, out)
+                trained[task][way] = out
+        results = {task: outcome(task, committees) for task, committees in trained.items() if committees}
+    write_result(
+        "committees",
+        {
+            "what": "test accuracy of committees of the shipped encoders, all training rows",
+            "provenance": "measured",
+            "encoders": ENCODERS,
+            "settings": {task: {"train": rows.train, "test": rows.test, **rows.recipe} for task, rows in TASKS.items()},
+            "ways": {way: recipe | job for way, (recipe, job) in WAYS.items()},
+            "tasks": results,
+            "not_run": left,
+            "machine": describe_machine(),
+        }
+        | ({"took_seconds": None} if options.finished else {}),
+    )
+
+
+def train(task: str, way: str, out: Path) -> None:
+    """Train the committee ``out``, or go on with it; nothing if it is there."""
+    rows, (recipe, job) = TASKS[task], WAYS[way]
+    finetune = FinetuneJob(
+        data=tuple(str(data_folder() / file) for file in rows.train),
+        out=out,
+        recipe=replace(FinetuneRecipe(seed=SPLIT_SEED), **rows.recipe, **recipe),
+        half=True,
+        **job,
+    )
+    encoders = tuple(resolve_model(name) for name in ENCODERS)
+    started = out.exists() or work_folder(out).exists()
+    run_committee(CommitteeJob(len(encoders), out, finetune, encoders, with_ngrams=True), resume=started)
+
+
+def outcome(task: str, committees: dict[str, Path]) -> dict[str, Any]:
+    """The accuracies of each way to train, of TF-IDF, and the differences between them."""
+    names = load_task(data_folder() / TASKS[task].train[0]).labels
+    test = load_examples(data_folder() / TASKS[task].test, names)
+    right = {"TF-IDF": [words_alone(task, names, test.texts) == test.labels]}
+    found: dict[str, Any] = {"test_rows": len(test)}
+    for way, folder in committees.items():
+        weights = vote_weights(folder)
+        each = [TorchClassifier(member, 1).probabilities(test.texts) for member in member_folders(folder)]
+        votes = {
+            "member": each[:-1],
+            "n-grams": each[-1:],
+            f"committee of {len(each) - 1}": [np.mean(each[:-1], axis=0)],
+            f"committee of {len(each) - 1} + n-grams": [np.average(each, axis=0, weights=weights or None)],
+        }
+        found.setdefault("weights", {})[way] = weights
+        for kind, answers in votes.items():
+            right[f"{kind}, {way}"] = [answer.argmax(axis=1) == test.labels for answer in answers]
+    found["accuracy"] = {name: [float(one.mean()) for one in each] for name, each in right.items()}
+    print(f"{task}: { {name: np.round(each, 4).tolist() for name, each in found['accuracy'].items()} }", flush=True)
+    return found | {"differences": list(differences(right))}
+
+
+def words_alone(task: str, names: tuple[str, ...], texts: tuple[str, ...]) -> np.ndarray:
+    """The labels that TF-IDF with logistic regression gives to ``texts``, learned from all rows."""
+    sources = [load_task(data_folder() / file, labels=names) for file in TASKS[task].train]
+    learned = [text for source in sources for text in source.splits["train"].texts]
+    labels = np.concatenate([source.splits["train"].labels for source in sources])
+    return baseline_probabilities(learned, labels, texts, len(names), 0).argmax(axis=1)
+
+
+def differences(right: dict[str, list[np.ndarray]]) -> Any:
+    """Members of one way against those of another, and committees against a single member and against TF-IDF."""
+    members = f"member, {DEFAULTS}"
+    for name in [name for name in right if name.startswith("member, ") and name != members]:
+        yield {
+            "first": name,
+            "second": members,
+            "difference": asdict(
+                paired_difference(*([float(one.mean()) for one in right[side]] for side in (name, members)))
+            ),
+            "rows": [asdict(mcnemar(*pair)) for pair in zip(right[name], right[members], strict=True)],
+        }
+    for name in [name for name in right if name.startswith("committee") and name.endswith(DEFAULTS)]:
+        for other in (members, "TF-IDF"):
+            yield {
+                "first": name,
+                "second": other,
+                "difference": asdict(bootstrap_difference(right[name], right[other])),
+                "rows": [asdict(mcnemar(right[name][0], one)) for one in right[other]],
+            }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is trained is kept")
+    parser.add_argument("--finished", action="store_true", help="train nothing, tell what is in FOLDER")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

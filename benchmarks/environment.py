@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -66,6 +67,14 @@ def write_result(name: str, content: dict[str, Any]) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print(f"written: benchmarks/results/{path.name}")
+
+
+def run_tlm_edge(*arguments: str) -> str:
+    """What the command line prints; ends this program with its message if it fails."""
+    done = subprocess.run([sys.executable, "-m", "tlm_edge", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"tlm-edge {' '.join(arguments)} failed:\n{done.stderr}")
+    return done.stdout
 
 
 def _cpu_model() -> str:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import data_folder, describe_machine, write_result  # (beside this file)
+from environment import data_folder, describe_machine, run_tlm_edge, write_result  # (beside this file)
 
 from tlm_edge.data.tasks import load_examples, load_task
 from tlm_edge.files import write_json
@@ -143,11 +143,11 @@ def compare(rows: Rows, place: Path, split: int) -> dict[str, Any]:
     task = load_task(files[1])
     train, test = task.splits["train"], load_examples(files[0], task.labels)
     started = time.monotonic()
-    call("finetune", ENCODER, "--data", str(files[1]), "--out", str(place / "model"), "--force")
+    run_tlm_edge("finetune", ENCODER, "--data", str(files[1]), "--out", str(place / "model"), "--force")
     seconds = time.monotonic() - started
     asked = place / "asked.jsonl"
     asked.write_text("".join(json.dumps({"text": text}) + "\n" for text in test.texts), encoding="utf-8")
-    said = call("predict", str(place / "model"), "--input", str(asked), "--json").splitlines()
+    said = run_tlm_edge("predict", str(place / "model"), "--input", str(asked), "--json").splitlines()
     ours = np.array([task.labels.index(json.loads(line)["label"]) for line in said]) == test.labels
     words = baseline_probabilities(train.texts, train.labels, test.texts, len(task.labels), 0)
     theirs = words.argmax(axis=1) == test.labels
@@ -160,14 +160,6 @@ def compare(rows: Rows, place: Path, split: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "mcnemar": asdict(mcnemar(ours, theirs)),
     }
-
-
-def call(*arguments: str) -> str:
-    """What ``tlm-edge`` prints."""
-    done = subprocess.run([sys.executable, "-m", "tlm_edge", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"tlm-edge {' '.join(arguments)} failed:\n{done.stderr}")
-    return done.stdout
 
 
 def _options() -> argparse.Namespace:

@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from environment import (  # (beside this file)
+    binomial_interval,
+    data_folder,
+    describe_machine,
+    run_tlm_edge,
+    write_result,
+)
 
-from environment import binomial_interval, data_folder, describe_machine, write_result  # isort: skip (beside this file)
 from tlm_edge.data.tasks import load_examples
+from tlm_edge.reproduce.statistics import mcnemar
 
 TASKS = {
     "agnews": {
@@ -74,7 +79,7 @@ def main() -> None:
                 name: binomial_interval(int(rows[0].sum()), len(rows[0])) for name, rows in outcomes.items()
             },
             "mcnemar_p": [
-                mcnemar(*pair) for pair in zip(outcomes["pretrained"], outcomes["from scratch"], strict=True)
+                mcnemar(*pair).p for pair in zip(outcomes["pretrained"], outcomes["from scratch"], strict=True)
             ],
             "machine": describe_machine(),
         },
@@ -85,31 +90,14 @@ def run(arguments: list[str], test: str) -> np.ndarray:
     """Fine-tune, predict the test split; whether each row is right, bool (n,)."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint"
-        _call("finetune", *arguments, "--out", str(checkpoint))
+        run_tlm_edge("finetune", *arguments, "--out", str(checkpoint))
         labels = tuple(json.loads((checkpoint / "config.json").read_text())["label2id"])
         examples = load_examples(test, labels)
         texts = Path(folder) / "texts.jsonl"
         texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in examples.texts), encoding="utf-8")
-        lines = _call("predict", str(checkpoint), "--input", str(texts), "--json").splitlines()
+        lines = run_tlm_edge("predict", str(checkpoint), "--input", str(texts), "--json").splitlines()
         predicted = np.array([labels.index(json.loads(line)["label"]) for line in lines])
     return predicted == examples.labels
-
-
-def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """The exact two-sided p-value of McNemar's test on paired right/wrong outcomes."""
-    from scipy.stats import binomtest
-
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    if only_first + only_second == 0:
-        return 1.0
-    return float(binomtest(only_first, only_first + only_second).pvalue)
-
-
-def _call(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "tlm_edge", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"tlm-edge {' '.join(arguments)} failed:\n{done.stderr}")
-    return done.stdout
 
 
 def _options() -> argparse.Namespace:

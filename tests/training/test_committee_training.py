@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from tests.training.recipes import DATA
@@ -24,8 +25,14 @@ def test_without_an_encoder_the_shipped_ones_give_a_member_each(tmp_path: Path) 
     assert not any(first.equal(other) for other in others)
 
 
-def test_an_encoder_or_an_architecture(tmp_path: Path) -> None:
-    given = ["--encoder", ENCODERS[0], "--arch", "bert-1"]
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--encoder", ENCODERS[0], "--arch", "bert-1"], "one of the two"),
+        (["--tokenizer", ENCODERS[0]], "--tokenizer is for new encoders: give --arch with it"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given: list[str], message: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["committee", "train", "--data", DATA, "--out", str(tmp_path / "out"), *given])
-    assert done.exit_code and "one of the two" in str(done.exception)
+    assert done.exit_code and message in str(done.exception)
     assert not (tmp_path / "out").exists()

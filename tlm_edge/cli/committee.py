@@ -203,6 +203,8 @@ def train(
         raise UserError("give --encoder CHECKPOINT, or --arch ARCH with --tokenizer, one of the two")
     if corpus and not arch:
         raise UserError("--corpus pre-trains new encoders: give --arch and --tokenizer with it, and no --encoder")
+    if tokenizer and not arch:
+        raise UserError("--tokenizer is for new encoders: give --arch with it, or leave it away")
     if arch and tokenizer is None:
         raise UserError("--arch needs --tokenizer: a folder made with tlm-edge tokenizer train")
     training.begin(threads)

@@ -102,8 +102,8 @@ def test_a_model_is_published_and_fetched_again(tiny_committee, tmp_path):
 def test_what_is_no_model_is_not_published(tmp_path):
     done = typed(tmp_path, "models", "push", tmp_path, "owner/news")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "is no checkpoint or committee" in done.stderr
-    done = typed(tmp_path, "models", "pull", "agnews-bert-1")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "give owner/name" in done.stderr
+    done = typed(tmp_path, "models", "pull", "weather-bert-1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "nor a shipped model" in done.stderr
 
 
 def test_shipped_models_are_listed(tmp_path):

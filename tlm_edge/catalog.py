@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tlm_edge.extras import require_extra
 from tlm_edge.files import new_folder
-from tlm_edge.hub import CHECKPOINT_FILES, fetch_model, is_hub_name
+from tlm_edge.hub import CHECKPOINT_FILES, is_hub_name
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.shipped import lacks_weights, models_folder, shipped_names
+from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
 
 #: What is published of a folder besides the checkpoint: the card, the recipe and a ready-made bundle.
 _PUBLISHED = (*CHECKPOINT_FILES, "README.md", "training.json", "training.png", "members/*/README.md", "onnx-int8/*")
@@ -38,17 +39,18 @@ def shipped_models() -> list[ShippedModel]:
 
 
 def pull_model(name: str, out: Path | None = None, *, force: bool = False) -> Path:
-    """Fetch ``owner/name`` from the hub: into its cache, or a copy of its own as ``out``; the folder.
+    """Fetch ``owner/name`` from the hub, or take a shipped model; with ``out`` as a copy of its own; the folder.
 
+    What a shipped checkpoint shares with others is part of the copy, which any Hugging Face library loads then.
     Raises ``UserError`` if it is no such name, or the hub doesn't give it.
     """
-    if not is_hub_name(name):
-        raise UserError(f"'{name}' is no name of the hub's: give owner/name")
-    fetched = fetch_model(name)
+    if not is_hub_name(name) and name not in shipped_names():
+        raise UserError(f"'{name}' is neither a name of the hub's, owner/name, nor a shipped model's")
+    found = resolve_model(name)
     if out is None:
-        return fetched
+        return found
     with new_folder(out, force=force) as folder:
-        shutil.copytree(fetched, folder, dirs_exist_ok=True)  # the cache's links become files
+        _copy_whole(found, folder)
     return out
 
 
@@ -58,7 +60,7 @@ def push_model(folder: Path, name: str, *, private: bool = False) -> str:
     Model card and recipe go along, and nothing else that lies there. Raises ``UserError`` if ``folder`` is no model, or
     the hub refuses.
     """
-    if not any((folder / mark).is_file() for mark in ("model.safetensors", "committee.json")):
+    if not any((folder / mark).is_file() for mark in ("model.safetensors", "difference.safetensors", "committee.json")):
         raise UserError(f"{folder} is no checkpoint or committee: it has no model.safetensors or committee.json")
     if not is_hub_name(name):
         raise UserError(f"'{name}' is no name for the hub: give owner/name")
@@ -68,15 +70,27 @@ def push_model(folder: Path, name: str, *, private: bool = False) -> str:
     hub = huggingface_hub.HfApi()
     try:
         hub.create_repo(name, private=private, exist_ok=True)
-        done = hub.upload_folder(
-            repo_id=name, folder_path=folder, allow_patterns=list(_PUBLISHED), commit_message="Upload by tlm-edge"
-        )
+        with tempfile.TemporaryDirectory() as whole:
+            _copy_whole(folder, Path(whole))
+            done = hub.upload_folder(
+                repo_id=name, folder_path=whole, allow_patterns=list(_PUBLISHED), commit_message="Upload by tlm-edge"
+            )
     except Exception as error:  # the library raises many kinds, of its own and of the network
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"the hub did not take {name} ({reason}): check the name, and log in with `hf auth login`"
         ) from error
     return str(done.commit_url)
+
+
+def _copy_whole(source: Path, folder: Path) -> None:
+    """Copy a model into ``folder``: links become files, and differences from an encoder whole weights."""
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    if any(source.rglob("difference.safetensors")):
+        require_extra("train", for_what="making a checkpoint whole")
+        from tlm_edge.modeling.whole import make_whole
+
+        make_whole(folder)
 
 
 def _describe(folder: Path) -> ShippedModel:

@@ -71,9 +71,13 @@ def fetch_model(name: str) -> Path:
     return folder
 
 
+def hub_name(folder: Path) -> str | None:
+    """The hub's name, ``owner/name``, of a folder in the hub's cache; None of others."""
+    folder = folder.resolve()
+    kind, *parts = folder.parents[1].name.split("--") if folder.parent.name == "snapshots" else [""]
+    return "/".join(parts) if kind == "models" and len(parts) == 2 else None
+
+
 def name_of(folder: Path) -> str:
     """A model's name by its folder: in the hub's cache that of its repository, elsewhere the folder's own."""
-    folder = folder.resolve()
-    if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
-        return folder.parents[1].name.rpartition("--")[2]
-    return folder.name
+    return (hub_name(folder) or folder.resolve().name).rpartition("/")[2]

@@ -188,6 +188,7 @@ def train(
     label_column: LabelColumnOption = None,
     columns: ColumnsOption = None,
     half: training.HalfOption = False,
+    low_rank: training.LowRankOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     resume: training.ResumeOption = False,
@@ -207,6 +208,8 @@ def train(
         raise UserError("--tokenizer is for new encoders: give --arch with it, or leave it away")
     if arch and tokenizer is None:
         raise UserError("--arch needs --tokenizer: a folder made with tlm-edge tokenizer train")
+    if arch and low_rank:
+        raise UserError("--low-rank stores differences from an encoder, and --arch makes new ones: leave one away")
     training.begin(threads)
     from tlm_edge.shipped import ENCODERS, resolve_model
     from tlm_edge.training.classification import FinetuneJob, scratch_config
@@ -246,6 +249,7 @@ def train(
         max_length=max_length,
         validation_share=validation_share,
         half=half,
+        low_rank=low_rank,
     )
     pretrain = None
     if corpus and arch:

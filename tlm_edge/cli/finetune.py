@@ -81,6 +81,7 @@ def finetune(
     label_column: LabelColumnOption = None,
     columns: ColumnsOption = None,
     half: training.HalfOption = False,
+    low_rank: training.LowRankOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     resume: training.ResumeOption = False,
@@ -96,6 +97,8 @@ def finetune(
         raise UserError("name the CHECKPOINT to start from, or give --from-scratch ARCH, one of the two")
     if checkpoint is not None and (hidden_size or heads):
         raise UserError("--hidden-size and --heads are for --from-scratch: those of a checkpoint stay")
+    if from_scratch is not None and low_rank:
+        raise UserError("--low-rank stores differences from an encoder, and --from-scratch has none: leave one away")
     if unlabelled and teacher is None:
         raise UserError("--unlabelled needs --teacher MODEL: who else would say what the texts are")
     training.begin(threads)
@@ -142,6 +145,7 @@ def finetune(
         layers=None if checkpoint is None else layers,
         validation_share=validation_share,
         half=half,
+        low_rank=low_rank,
         distillation=None
         if teacher is None
         else Distillation(resolve_model(teacher), teacher_weight, tuple(unlabelled or ())),

@@ -11,6 +11,9 @@ from tlm_edge.cli.options import ForceOption, JsonOption, OptionalOutOption
 
 app = typer.Typer(help="List the shipped models; fetch models from the Hugging Face hub, and publish them there.")
 
+_Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The model's name on the hub, owner/name, or that of a shipped one.")
+]
 _HubName = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The model's name on the hub.")]
 
 
@@ -59,10 +62,11 @@ def path(
 
 
 @app.command()
-def pull(name: _HubName, out: OptionalOutOption = None, force: ForceOption = False) -> None:
+def pull(name: _Name, out: OptionalOutOption = None, force: ForceOption = False) -> None:
     """Fetch a model from the hub: into its cache, or as a folder of its own with --out.
 
-    Only safetensors, tokenizer and configuration are fetched, never code and never pickles.
+    With --out a shipped model is copied, whole, as Hugging Face's libraries load it. Of the hub's models only
+    safetensors, tokenizer and configuration are fetched, never code and never pickles.
     """
     from tlm_edge.catalog import pull_model
 

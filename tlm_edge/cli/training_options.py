@@ -91,6 +91,16 @@ MaskProbabilityOption = Annotated[
 LabelSmoothingOption = Annotated[
     float, typer.Option("--label-smoothing", min=0.0, max=0.9, metavar="X", help="Share of the target spread evenly.")
 ]
+LowRankOption = Annotated[
+    int | None,
+    typer.Option(
+        "--low-rank",
+        min=1,
+        metavar="N",
+        help="Store what fine-tuning changed, as differences of rank N from the encoder's weights, and not the whole: "
+        "a third of the size with 32. The encoder is needed to load it.",
+    ),
+]
 ClassBalanceOption = Annotated[
     bool,
     typer.Option(

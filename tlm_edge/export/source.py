@@ -18,6 +18,7 @@ from tlm_edge.hub import name_of
 from tlm_edge.modeling.checkpoint import WEIGHTS
 from tlm_edge.modeling.committee import is_committee, load_committee, member_folders, tokenizer_home
 from tlm_edge.modeling.config import read_content
+from tlm_edge.modeling.difference import DIFFERENCE
 from tlm_edge.modeling.members import Member, load_member
 from tlm_edge.modeling.ngrams import NGRAMS, NgramClassifier
 from tlm_edge.modeling.stored_cascade import read_cascade
@@ -174,7 +175,7 @@ def _digest(folder: Path) -> str:
     folders = [folder, *(member_folders(folder) if is_committee(folder) else ())]
     digest = hashlib.sha256()
     for each in folders:
-        for name in ("config.json", "committee.json", "tokenizer.json", "vocab.txt", *SLOW_FILES, WEIGHTS):
+        for name in ("config.json", "committee.json", "tokenizer.json", "vocab.txt", *SLOW_FILES, WEIGHTS, DIFFERENCE):
             if (each / name).is_file():
                 digest.update(f"{each.relative_to(folder).as_posix()}/{name} {sha256_file(each / name)}\n".encode())
     return digest.hexdigest()

@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from tlm_edge.files import write_json
+from tlm_edge.files import sha256_file, write_json
+from tlm_edge.hub import hub_name
 from tlm_edge.modeling.config import EncoderConfig, read_config, read_content
+from tlm_edge.modeling.difference import DIFFERENCE, Base, differences, read_base, restored
 from tlm_edge.modeling.heads import MaskedLanguageModel, SequenceClassifier
 from tlm_edge.modeling.hugging_face import rename_tensors
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.shipped import WEIGHTS_COMMAND, lacks_weights
+from tlm_edge.shipped import WEIGHTS_COMMAND, is_shipped, lacks_weights, models_folder, resolve_model, shipped_names
 
 WEIGHTS = "model.safetensors"
 #: Weights of other formats, all of which can carry code.
@@ -49,6 +52,14 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """That weights are stored as differences of ``rank`` from those of the checkpoint ``encoder``."""
+
+    encoder: Path
+    rank: int
+
+
 def hugging_face_name(name: str) -> str:
     """The name Hugging Face's BERT gives to our parameter ``name``."""
     for ours, theirs in _NAMES.items():
@@ -65,16 +76,21 @@ def save_checkpoint(
     recipe: Mapping[str, Any] | None = None,
     card: str = "",
     half: bool = False,
+    low_rank: LowRank | None = None,
 ) -> None:
     """Write a checkpoint into the existing, empty ``folder`` (see ``files.new_folder`` for how to make it whole).
 
-    Weights are stored in float32, or with ``half`` in float16; ``recipe`` as ``training.json``; ``card`` as the
-    model card ``README.md``.
+    Weights are stored in float32, or with ``half`` in float16, or as the differences that ``low_rank`` says;
+    ``recipe`` as ``training.json``; ``card`` as the model card ``README.md``.
     """
     head = "MaskedLM" if isinstance(model, MaskedLanguageModel) else "SequenceClassification"
     content = model.config.to_json(head) | {"torch_dtype": "float16" if half else "float32"}
     write_json(folder / "config.json", content)
-    save_weights(folder / WEIGHTS, model, half=half)
+    if low_rank is None:
+        save_weights(folder / WEIGHTS, model, half=half)
+    else:
+        metadata = {"format": "pt", **named_base(low_rank.encoder).metadata()}
+        (folder / DIFFERENCE).write_bytes(save(_differences(model, low_rank, half=half), metadata=metadata))
     copy_tokenizer(tokenizer_folder, folder)
     if recipe is not None:
         write_json(folder / "training.json", recipe)
@@ -91,12 +107,37 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 
 def save_weights(path: Path, model: nn.Module, *, half: bool = False) -> None:
     """Write a model's parameters and buffers under Hugging Face's names as safetensors."""
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        stored = tensor.detach().to("cpu", copy=True).contiguous()
-        tensors[hugging_face_name(name)] = stored.half() if half and stored.is_floating_point() else stored
     # Not save_file, which makes the file unreadable for everyone but its owner.
-    path.write_bytes(save(tensors, metadata={"format": "pt"}))
+    path.write_bytes(save(_as_stored(_tensors(model), half=half), metadata={"format": "pt"}))
+
+
+def keep_low_rank(model: nn.Module, low_rank: LowRank, *, half: bool = False) -> None:
+    """Round the weights of ``model`` to what ``save_checkpoint`` will store of them with ``low_rank``."""
+    stored, folder = _differences(model, low_rank, half=half), low_rank.encoder
+    load_weights(model, restored(stored, read_weights(folder), folder), folder)
+
+
+def _differences(model: nn.Module, low_rank: LowRank, *, half: bool) -> dict[str, Tensor]:
+    return _as_stored(differences(_tensors(model), read_weights(low_rank.encoder), low_rank.rank), half=half)
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's parameters and buffers by Hugging Face's names."""
+    tensors = model.state_dict().items()
+    return {hugging_face_name(name): tensor.detach().to("cpu", copy=True) for name, tensor in tensors}
+
+
+def _as_stored(tensors: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    return {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in tensors.items()
+    }
+
+
+def named_base(encoder: Path) -> Base:
+    """How a checkpoint of differences names the ``encoder`` that it was fine-tuned from: as others can find it, too."""
+    name = encoder.name if is_shipped(encoder) else hub_name(encoder) or str(encoder.resolve())
+    return Base(name, sha256_file(require_weights(encoder)))
 
 
 def load_classifier(folder: Path) -> SequenceClassifier:
@@ -161,20 +202,41 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint as they are named there. Raises ``UserError`` as ``read_weights``."""
+    """The tensors of a checkpoint as they are named there, made whole if only differences are stored.
+
+    Raises ``UserError`` as ``read_weights``, and if the encoder that they are differences from isn't here.
+    """
     path = require_weights(folder)
     try:
         tensors: dict[str, Tensor] = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} can't be read ({error}): the file is damaged, fetch or save it again") from error
-    return tensors
+    return tensors if path.name == WEIGHTS else restored(tensors, _base_weights(read_base(metadata, path), path), path)
+
+
+def _base_weights(base: Base, path: Path) -> dict[str, Tensor]:
+    """The weights that those of the file ``path`` are differences from. Raises ``UserError`` if they aren't here."""
+    try:
+        # A shipped encoder is meant by its name, whatever folder of that name lies in the working directory.
+        encoder = models_folder() / base.name if base.name in shipped_names() else resolve_model(base.name)
+        found = sha256_file(require_weights(encoder))
+    except UserError as error:
+        raise UserError(f"{path} holds differences from the encoder {base.name}, which is missing: {error}") from error
+    if found != base.sha256:
+        raise UserError(f"{path} holds differences from another {base.name} than {encoder}: fine-tune it again")
+    return read_weights(encoder)
 
 
 def require_weights(folder: Path) -> Path:
-    """The file of a checkpoint's weights. Raises ``UserError`` if there is none, or only a pickle, with the remedy."""
-    path = folder / WEIGHTS
-    if path.is_file():
-        return path
+    """The file of a checkpoint's weights, or of their differences from an encoder's.
+
+    Raises ``UserError`` if there is none, or only a pickle, with the remedy.
+    """
+    for name in (WEIGHTS, DIFFERENCE):
+        if (folder / name).is_file():
+            return folder / name
     if any(next(folder.glob(pattern), None) for pattern in _PICKLES):
         raise UserError(
             f"{folder} holds only pickled weights, which can run code when they are loaded: if you trust them, convert "
@@ -190,7 +252,7 @@ def require_weights(folder: Path) -> Path:
 
 def is_checkpoint(folder: Path) -> bool:
     """Whether ``folder`` looks like the checkpoint of one model."""
-    return (folder / "config.json").is_file() and (folder / WEIGHTS).is_file()
+    return (folder / "config.json").is_file() and any((folder / name).is_file() for name in (WEIGHTS, DIFFERENCE))
 
 
 def tokenizer_vocabulary(config: EncoderConfig, tokenizer_size: int, folder: Path) -> None:

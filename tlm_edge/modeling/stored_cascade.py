@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlm_edge.files import sha256_file, write_json
-from tlm_edge.modeling.checkpoint import WEIGHTS
+from tlm_edge.modeling.checkpoint import require_weights
 from tlm_edge.modeling.committee import COMMITTEE, member_folders
 from tlm_edge.runtime.cascade import Cascade
 from tlm_edge.runtime.errors import UserError
@@ -70,7 +70,7 @@ def write_cascade(folder: Path, stored: StoredCascade) -> None:
 
 def members_digest(folder: Path) -> str:
     """SHA-256 over the weights of the members of ``folder``, in voting order."""
-    digests = [sha256_file(member / WEIGHTS) for member in member_folders(folder)]
+    digests = [sha256_file(require_weights(member)) for member in member_folders(folder)]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -71,6 +71,8 @@ class FinetuneJob:
     layers: int | None = None
     validation_share: float | None = 0.1
     half: bool = False
+    #: Store weights as differences of this rank from those of ``checkpoint``; whole if None.
+    low_rank: int | None = None
     #: A teacher to learn from beside the labels.
     distillation: Distillation | None = None
     #: Seed of the validation split, so that runs with different seeds can share it; that of the recipe if None.

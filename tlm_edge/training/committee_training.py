@@ -14,7 +14,7 @@ from accelerate import PartialState
 from tlm_edge.cluster import Cluster, each
 from tlm_edge.data.tasks import load_examples
 from tlm_edge.files import refuse_existing, sha256_file
-from tlm_edge.modeling.checkpoint import WEIGHTS, require_weights
+from tlm_edge.modeling.checkpoint import require_weights
 from tlm_edge.modeling.committee import build_committee, check_members, single_members, tokenizer_digest
 from tlm_edge.modeling.config import read_config
 from tlm_edge.modeling.members import load_ours
@@ -228,8 +228,9 @@ def _settings(job: CommitteeJob) -> dict[str, Any]:
     return {
         "members": job.members,
         "recipe": asdict(job.finetune.recipe),
-        "encoders": [sha256_file(encoder / WEIGHTS) for encoder in job.encoders],
+        "encoders": [sha256_file(require_weights(encoder)) for encoder in job.encoders],
         "with_ngrams": job.with_ngrams,
+        "low_rank": job.finetune.low_rank,
         "pretrain": None if pretrain is None else asdict(pretrain.recipe) | asdict(pretrain.limits),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from accelerate import PartialState
 from tlm_edge.data.tokenizer import save_tokenizer, write_tokenizer
 from tlm_edge.files import new_folder, sha256_file
 from tlm_edge.interruption import interruption
-from tlm_edge.modeling.checkpoint import WEIGHTS, save_checkpoint
+from tlm_edge.modeling.checkpoint import LowRank, keep_low_rank, require_weights, save_checkpoint
 from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.training.classification import FinetuneJob, PreparedJob, load_pretrained, prepare
 from tlm_edge.training.distillation import Distillation
@@ -77,6 +77,10 @@ def run_finetune(job: FinetuneJob, *, resume: bool = False, force: bool = False)
             )
             if not result.finished:
                 raise RunInterruptedError(run, interrupted())
+        if (low_rank := _low_rank(job)) is not None:
+            keep_low_rank(model, low_rank, half=job.half)
+            if ready.validation is not None:
+                result = replace(result, validation=evaluate_examples(model, ready.validation, ready.ids.pad))
         test = None if ready.test is None else evaluate_examples(model, ready.test, ready.ids.pad)
         recipe = _recipe(job, settings, ready, result, test)
         if PartialState().is_main_process:
@@ -89,16 +93,21 @@ def run_finetune(job: FinetuneJob, *, resume: bool = False, force: bool = False)
 
 def _settings(job: FinetuneJob, ready: PreparedJob) -> dict[str, Any]:
     """What determines the result, as plain JSON values: a run goes on only with the same."""
-    base = None if job.checkpoint is None else sha256_file(job.checkpoint / WEIGHTS)
+    base = None if job.checkpoint is None else sha256_file(require_weights(job.checkpoint))
     return {
         "recipe": asdict(job.recipe),
         "config": asdict(ready.config),
         "base_sha256": base,
         "half": job.half,
+        "low_rank": job.low_rank,
         "train_sha256": ready.train.digest(),
         "validation_sha256": None if ready.validation is None else ready.validation.digest(),
         "test_sha256": None if ready.test is None else ready.test.digest(),
     }
+
+
+def _low_rank(job: FinetuneJob) -> LowRank | None:
+    return None if job.low_rank is None or job.checkpoint is None else LowRank(job.checkpoint, job.low_rank)
 
 
 def _taught(distillation: Distillation) -> dict[str, Any]:
@@ -198,6 +207,7 @@ def _write_checkpoint(
 ) -> None:
     with new_folder(run.out, force=run.force) as folder:
         text = classifier_card(run.out.name, model.config, recipe, result.validation, test)
-        save_checkpoint(folder, model, tokenizer_folder, recipe=recipe, card=text, half=job.half)
+        stored: dict[str, Any] = {"half": job.half, "low_rank": _low_rank(job)}
+        save_checkpoint(folder, model, tokenizer_folder, recipe=recipe, card=text, **stored)
         shutil.copyfile(run.log, folder / LOG)
         plot_run(read_log(run.log), folder / "training.png", run.out.name)

@@ -47,11 +47,13 @@ def classifier_card(
         "longest input": f"{recipe['max_length']} tokens",
         **_settings(recipe),
     }
+    if rank := recipe["settings"].get("low_rank"):
+        training["stored as"] = f"differences of rank {rank} from `{recipe['encoder']}`; all scores are of these"
     if teacher := recipe.get("teacher"):
         training["teacher"] = f"{teacher['model']}, its probabilities {teacher['weight']:.0%} of what was learned"
     sections = [
         ("", f"{start} on {data}: {len(config.labels)} labels ({_shortened(config.labels)}). {shape(config)}"),
-        ("Use", usage(name, config)),
+        ("Use", usage(name, config, whole=not recipe["settings"].get("low_rank"))),
     ]
     if test:
         sections.append(("Test", "Never trained nor chosen on.\n\n" + scores(test)))
@@ -207,11 +209,13 @@ def shape(config: EncoderConfig | NgramConfig) -> str:
     )
 
 
-def usage(name: str, config: EncoderConfig | NgramConfig) -> str:
-    """How to load a classifier."""
+def usage(name: str, config: EncoderConfig | NgramConfig, *, whole: bool = True) -> str:
+    """How to load a classifier, stored as a ``whole`` or as differences from an encoder."""
     text = (
         f'```python\nimport tlm_edge\n\nclassifier = tlm_edge.load("{name}")\nprint(classifier.predict(["…"]))\n```\n\n'
     )
+    if isinstance(config, EncoderConfig) and config.is_plain and not whole:
+        return text + f"For `transformers` make it whole: `tlm-edge models pull {name} --out DIR`."
     if isinstance(config, EncoderConfig) and config.is_plain:
         return text + "It also loads in `transformers` with `AutoModelForSequenceClassification`."
     return text + "Its architecture is not one of `transformers`; it loads in `tlm_edge` only, without remote code."

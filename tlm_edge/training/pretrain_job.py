@@ -17,10 +17,10 @@ from tlm_edge.data.tokenizer import load_tokenizer, write_tokenizer
 from tlm_edge.files import new_folder, sha256_file
 from tlm_edge.interruption import interruption
 from tlm_edge.modeling.checkpoint import (
-    WEIGHTS,
     load_masked_language_model,
     load_weights,
     read_weights,
+    require_weights,
     save_checkpoint,
     tokenizer_vocabulary,
 )
@@ -191,7 +191,7 @@ def _settings(job: PretrainJob, config: EncoderConfig, cache: TokenCache) -> dic
         "recipe": asdict(job.recipe),
         "config": asdict(config),
         "corpus": cache.folder.name,
-        "base_sha256": None if base is None else sha256_file(base / WEIGHTS),
+        "base_sha256": None if base is None else sha256_file(require_weights(base)),
         "half": job.half,
     }
 

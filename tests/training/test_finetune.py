@@ -91,7 +91,7 @@ def fake_scores(accuracies: list[float]):
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(
     tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = finetune_job(tiny_tokenizer, tmp_path, recipe={"epochs": 9, "patience": 2})
+    job = finetune_job(tiny_tokenizer, tmp_path, recipe={"epochs": 9, "patience": 2, "averaged": 0})
     ready = prepare(job)
     model = SequenceClassifier(ready.config)
     monkeypatch.setattr(loop, "evaluate_examples", fake_scores([0.5, 0.8, 0.7, 0.8, 0.99, 0.99]))
@@ -105,6 +105,24 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(
     assert (result.best_epoch, result.epochs, result.finished) == (2, 4, True)
     assert all(torch.equal(tensor, after_epoch[1][name]) for name, tensor in model.state_dict().items())
     assert any(not torch.equal(tensor, after_epoch[3][name]) for name, tensor in model.state_dict().items())
+
+
+def test_what_is_kept_is_the_mean_of_the_last_weights(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    """The library's mean, held against the recurrence that defines it, over the weights of every step."""
+    job = finetune_job(tiny_tokenizer, tmp_path, validation_share=0.0, recipe={"epochs": 2, "averaged": 0.5})
+    ready = prepare(job)
+    model = SequenceClassifier(ready.config)
+    seen: list[torch.Tensor] = []
+
+    def report(told) -> None:
+        seen.append(model.classifier.weight.detach().clone())
+
+    finetune(model, ready.train, None, ready.ids, job.recipe, tmp_path, report=report, report_every=1)
+    expected, steps = seen[0], len(seen)
+    for weight in seen[1:]:
+        expected = expected + (weight - expected) / (0.5 * steps)
+    assert steps == 26 and not torch.equal(seen[-1], expected)
+    torch.testing.assert_close(model.classifier.weight.detach(), expected)
 
 
 def test_without_validation_the_last_epoch_is_kept(tiny_tokenizer: Path, tmp_path: Path) -> None:

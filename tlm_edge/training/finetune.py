@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from tlm_edge.files import new_file
 from tlm_edge.modeling.heads import SequenceClassifier, set_dropout
+from tlm_edge.training.averaging import RunningMean
 from tlm_edge.training.counters import Clock, Counters
 from tlm_edge.training.examples import EncodedExamples, epoch_batches, mask_at_random
 from tlm_edge.training.metrics import ClassificationMetrics
@@ -36,7 +37,8 @@ class FinetuneRecipe:
     ``batch_size`` counts rows an optimiser step, over all processes. ``mask_probability`` is the share of tokens
     hidden as augmentation. ``patience`` is the number of epochs without improvement after which the run ends, but not
     before ``least_steps``, for which few rows are passed over more than ``epochs`` times. ``plain_start`` begins with
-    [CLS] as it was pre-trained and a random head, as BERT does, instead of what ``start`` makes of them.
+    [CLS] as it was pre-trained and a random head, as BERT does, instead of what ``start`` makes of them. What is scored
+    and kept is the mean of the weights over about the last ``averaged`` of the run's steps, 0 for no mean.
     """
 
     epochs: int = 3
@@ -52,6 +54,7 @@ class FinetuneRecipe:
     label_smoothing: float = 0.0
     class_balance: bool = False
     patience: int = 3
+    averaged: float = 0.125
     seed: int = 0
     precision: str = "auto"
 
@@ -130,15 +133,16 @@ def finetune(
     optimizers = build_optimizers(
         model, name="adamw", learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    counters = Counters(**(load_state(folder, model, optimizers) or {}))
-    wrapped, *prepared = accelerator.prepare(_LossModule(model, recipe.label_smoothing), *optimizers)
     steps_an_epoch = -(-len(train) // recipe.batch_size)
     steps = steps_an_epoch * max(recipe.epochs, -(-recipe.least_steps // steps_an_epoch))
+    mean = RunningMean(model, recipe.averaged * steps)
+    counters = Counters(**(load_state(folder, mean.state, optimizers) or {}))
+    wrapped, *prepared = accelerator.prepare(_LossModule(model, recipe.label_smoothing), *optimizers)
     clock = Clock(counters.seconds, counters.tokens)
 
     def save() -> None:
         counters.seconds = clock.elapsed()
-        _save(accelerator, folder, model, optimizers, counters)
+        _save(accelerator, folder, mean.state, optimizers, counters)
         clock.saved = time.monotonic()
 
     while counters.goes_on(steps, least_steps=recipe.least_steps, patience=recipe.patience):
@@ -150,6 +154,7 @@ def finetune(
             set_learning_rates(optimizers, one_cycle((counters.step + 1) / (steps + 1), recipe.warmup))
             batch = _batch(train, rows, ids, recipe, counters.step)
             counters.losses.append(_step(accelerator, wrapped, prepared, batch, recipe, counters.step))
+            mean.update()
             counters.tokens += int(batch.attention_mask.sum())
             counters.step += 1
             ended = counters.step % steps_an_epoch == 0
@@ -164,15 +169,14 @@ def finetune(
             # An epoch of a few rows takes less time than saving does: without scores its end is no reason to.
             due = time.monotonic() - clock.saved > save_every_seconds
             if ended and validation is not None:
-                report(_validate(accelerator, folder, model, validation, ids, counters, epoch + 1))
+                report(_validate(accelerator, folder, mean.model, validation, ids, counters, epoch + 1))
                 due = True
             if due or stop:
                 save()
             if stop:
                 return FinetuneResult(counters.step, epoch, 0, counters.tokens, clock.elapsed(), None, finished=False)
     accelerator.wait_for_everyone()
-    if validation is not None:
-        model.load_state_dict(load_file(folder / BEST))
+    model.load_state_dict(mean.model.state_dict() if validation is None else load_file(folder / BEST))
     scores = None if validation is None else evaluate_examples(model, validation, ids.pad, accelerator)
     model.eval()
     epochs = counters.step // steps_an_epoch

@@ -3,11 +3,11 @@
     python benchmarks/committees.py [--work FOLDER] [--finished]
 
 Each way is what ``tlm-edge committee train --with-ngrams`` makes of all the rows: a member of each shipped encoder,
-n-grams beside them, votes weighted by the held-out tenth. The ways differ in one option: ``--plain-start``, and
-``--bigrams``, which lets members see pairs. Differences of members are paired by encoder; McNemar's test is on the test
-rows. TF-IDF (words and pairs) with logistic regression learns all the rows, too. In-process, on one thread. What is
-trained stays in FOLDER, if one is named: the committees can be given to ``rivals.py --models``; ``--finished`` tells of
-what is there and trains nothing.
+n-grams beside them, votes weighted by the held-out tenth. A way differs from another in what its name says: the recipe
+that was the default before, and that one with ``--plain-start``. Differences of members are paired by encoder;
+McNemar's test is on the test rows. TF-IDF (words and pairs) with logistic regression learns all the rows, too.
+In-process, on one thread. What is trained stays in FOLDER, if one is named: the committees can be given to ``rivals.py
+--models``; ``--finished`` tells of what is there and trains nothing.
 """
 
 from __future__ import annotations
@@ -53,16 +53,20 @@ TASKS = {
         ("agnews/train.jsonl.gz", "agnews/train_extra.jsonl.gz"), "agnews/test.jsonl.gz", {"class_balance": True}
     ),
     "dbpedia": AllRows(("dbpedia/train.jsonl.gz", "dbpedia/train_extra.jsonl.gz"), "dbpedia/test.jsonl.gz", {}),
-    # Sixty-four labels take more passes.
-    "fewrel": AllRows(("fewrel/train64.json.gz",), "fewrel/test64.json.gz", {"epochs": 6, "learning_rate": 1e-3}),
+    "fewrel": AllRows(("fewrel/train64.json.gz",), "fewrel/test64.json.gz", {}),
 }
-DEFAULTS = "defaults"
-#: What differs from the defaults: of the recipe, and of the job.
-WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    DEFAULTS: ({}, {}),
-    "plain start": ({"plain_start": True}, {}),
-    "pairs": ({}, {"bigram_buckets": 1 << 14}),
+DEFAULTS, FORMER, PLAIN = "defaults", "former recipe", "plain start"
+_FORMER = {"epochs": 3, "mask_probability": 0.15, "averaged": 0.0}
+#: What differs from the defaults.
+WAYS: dict[str, dict[str, Any]] = {
+    DEFAULTS: {},
+    FORMER: _FORMER,
+    PLAIN: {**_FORMER, "plain_start": True},
 }
+#: What a way is held against.
+AGAINST = {FORMER: DEFAULTS, PLAIN: FORMER}
+#: Of the former recipe sixty-four labels took more passes.
+MORE_PASSES = {"fewrel": {"epochs": 6, "learning_rate": 1e-3}}
 #: All members of a task are held out the same rows.
 SPLIT_SEED = 0
 
@@ -91,7 +95,9 @@ def main() -> None:
             "provenance": "measured",
             "encoders": ENCODERS,
             "settings": {task: {"train": rows.train, "test": rows.test, **rows.recipe} for task, rows in TASKS.items()},
-            "ways": {way: recipe | job for way, (recipe, job) in WAYS.items()},
+            "ways": WAYS,
+            "against": AGAINST,
+            "more_passes": MORE_PASSES,
             "tasks": results,
             "not_run": left,
             "machine": describe_machine(),
@@ -102,13 +108,13 @@ def main() -> None:
 
 def train(task: str, way: str, out: Path) -> None:
     """Train the committee ``out``, or go on with it; nothing if it is there."""
-    rows, (recipe, job) = TASKS[task], WAYS[way]
+    rows = TASKS[task]
+    changes = {**rows.recipe, **WAYS[way], **({} if way == DEFAULTS else MORE_PASSES.get(task, {}))}
     finetune = FinetuneJob(
         data=tuple(str(data_folder() / file) for file in rows.train),
         out=out,
-        recipe=replace(FinetuneRecipe(seed=SPLIT_SEED), **rows.recipe, **recipe),
+        recipe=replace(FinetuneRecipe(seed=SPLIT_SEED), **changes),
         half=True,
-        **job,
     )
     encoders = tuple(resolve_model(name) for name in ENCODERS)
     started = out.exists() or work_folder(out).exists()
@@ -149,14 +155,16 @@ def words_alone(task: str, names: tuple[str, ...], texts: tuple[str, ...]) -> np
 def differences(right: dict[str, list[np.ndarray]]) -> Any:
     """Members of one way against those of another, and committees against a single member and against TF-IDF."""
     members = f"member, {DEFAULTS}"
-    for name in [name for name in right if name.startswith("member, ") and name != members]:
+    for first, second in ((f"member, {way}", f"member, {other}") for way, other in AGAINST.items()):
+        if first not in right or second not in right:
+            continue
         yield {
-            "first": name,
-            "second": members,
+            "first": first,
+            "second": second,
             "difference": asdict(
-                paired_difference(*([float(one.mean()) for one in right[side]] for side in (name, members)))
+                paired_difference(*([float(one.mean()) for one in right[side]] for side in (first, second)))
             ),
-            "rows": [asdict(mcnemar(*pair)) for pair in zip(right[name], right[members], strict=True)],
+            "rows": [asdict(mcnemar(*pair)) for pair in zip(right[first], right[second], strict=True)],
         }
     for name in [name for name in right if name.startswith("committee") and name.endswith(DEFAULTS)]:
         for other in (members, "TF-IDF"):

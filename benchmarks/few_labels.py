@@ -144,7 +144,7 @@ def accuracies(folder: Path, task: Task, train: Examples, test: Examples, *, con
         voted["plain start"] = [tuned(0, "plain", recipe=plain)]
         if len(train) * recipe.epochs < FINETUNE_LEAST_STEPS * recipe.batch_size:
             few_steps = {"recipe": replace(plain, least_steps=0), "validation_share": 0.1}
-            voted["plain start, three passes"] = [tuned(0, "three-passes", **few_steps)]
+            voted["plain start, few steps"] = [tuned(0, "few-steps", **few_steps)]
     return {
         name: [float((one.argmax(axis=1) == test.labels).mean()) for one in answers] for name, answers in voted.items()
     }

@@ -30,12 +30,12 @@ TASKS = {
     "agnews": {
         "train": "agnews/train.jsonl.gz",
         "test": "agnews/test.jsonl.gz",
-        "options": ["--epochs", "3", "--learning-rate", "5e-4"],
+        "options": ["--epochs", "3", "--learning-rate", "5e-4", "--mask-probability", "0.15"],
     },
     "fewrel": {
         "train": "fewrel/train64.json.gz",
         "test": "fewrel/test64.json.gz",
-        "options": ["--epochs", "8", "--learning-rate", "1e-3"],
+        "options": ["--epochs", "8", "--learning-rate", "1e-3", "--mask-probability", "0.15"],
     },
 }
 
@@ -57,6 +57,8 @@ def main() -> None:
                 "--data",
                 train,
                 *task["options"],
+                "--averaged",
+                "0",
                 "--seed",
                 str(seed),
                 "--threads",

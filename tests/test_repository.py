@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "data": FOUNDATION,
     "modeling": FOUNDATION | {"data"},
     "compile": FOUNDATION | {"modeling"},
-    "catalog": {*FOUNDATION, "modeling"},
+    "catalog": FOUNDATION | {"modeling", "loading"},
     "loading": FOUNDATION | {"modeling"},
     "predict": FOUNDATION | {"data", "loading"},
     "robustness": FOUNDATION | {"cards"},

@@ -11,6 +11,8 @@ from pathlib import Path
 from tlm_edge.extras import require_extra
 from tlm_edge.files import new_folder
 from tlm_edge.hub import CHECKPOINT_FILES, is_hub_name
+from tlm_edge.loading import PREBUILT_BUNDLE
+from tlm_edge.runtime.bundle import is_bundle
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
 
@@ -22,7 +24,7 @@ _PUBLISHED = (*CHECKPOINT_FILES, "README.md", "training.json", "training.png", "
 class ShippedModel:
     """A model of the package: what it is, its labels (none: an encoder to fine-tune), bytes on disk and its folder.
 
-    Without ``weights`` it runs from its bundle, but can't be exported or trained on.
+    Without ``weights`` it can't be exported or trained on, but runs from its ready-made ``bundle`` if it has one.
     """
 
     name: str
@@ -30,6 +32,7 @@ class ShippedModel:
     labels: tuple[str, ...]
     bytes: int
     weights: bool
+    bundle: bool
     folder: str
 
 
@@ -107,5 +110,6 @@ def _describe(folder: Path) -> ShippedModel:
         labels=tuple(labels[str(number)] for number in range(len(labels))),
         bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         weights=not lacks_weights(folder),
+        bundle=is_bundle(folder / PREBUILT_BUNDLE),
         folder=str(folder),
     )

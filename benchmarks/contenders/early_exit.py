@@ -155,7 +155,10 @@ def _train(
     from tlm_edge.training.run import work_folder
 
     if not out.exists():
-        recipe = FinetuneRecipe(epochs=passes, learning_rate=learning_rate, class_balance=True, seed=1)
+        # As BERT-6 itself was fine-tuned (models/train.sh).
+        recipe = FinetuneRecipe(
+            epochs=passes, learning_rate=learning_rate, mask_probability=0.15, class_balance=True, averaged=0.0, seed=1
+        )
         distillation = None if teacher is None else Distillation(teacher)
         job = FinetuneJob(
             data, out, recipe, start, layers=layers, validation_share=0.0, half=True, distillation=distillation

@@ -231,8 +231,8 @@ def test_a_tokenizer_without_mask_or_with_too_many_tokens_is_refused(
 
 def test_the_default_recipe_is_the_documented_one() -> None:
     recipe = FinetuneRecipe()
-    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (3, 32, 5e-4)
-    assert (recipe.dropout, recipe.mask_probability, recipe.weight_decay) == (0.1, 0.15, 0.01)
+    assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.averaged) == (8, 32, 5e-4, 0.125)
+    assert (recipe.dropout, recipe.mask_probability, recipe.weight_decay) == (0.1, 0.3, 0.01)
 
 
 def test_rows_per_label_limits_training_but_not_testing(tiny_tokenizer: Path, tmp_path: Path) -> None:

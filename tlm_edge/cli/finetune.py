@@ -62,13 +62,14 @@ def finetune(
     learning_rate: training.FinetuneLearningRateOption = 5e-4,
     batch_size: training.FinetuneBatchSizeOption = 32,
     dropout: training.DropoutOption = 0.1,
-    mask_probability: training.MaskProbabilityOption = 0.15,
+    mask_probability: training.MaskProbabilityOption = 0.3,
     label_smoothing: training.LabelSmoothingOption = 0.0,
     class_balance: training.ClassBalanceOption = False,
     validation_share: training.FinetuneValidationShareOption = None,
     patience: training.PatienceOption = 3,
     max_length: training.MaxLengthOption = None,
     plain_start: training.PlainStartOption = False,
+    averaged: training.AveragedOption = 0.125,
     bigrams: Annotated[
         int | None,
         typer.Option(
@@ -118,6 +119,7 @@ def finetune(
         epochs=epochs or training.FINETUNE_EPOCHS,
         least_steps=0 if epochs else training.FINETUNE_LEAST_STEPS,
         plain_start=plain_start,
+        averaged=averaged,
         batch_size=batch_size,
         learning_rate=learning_rate,
         dropout=dropout,

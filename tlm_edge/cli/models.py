@@ -44,7 +44,8 @@ def show(json: JsonOption = False) -> None:
     table = Table("model", "what it is", "labels", "MB", title="Shipped models", title_justify="left")
     for model in found:
         labels = ", ".join(model.labels[:6]) + (", …" if len(model.labels) > 6 else "")
-        kind = model.kind if model.weights else f"{model.kind}, bundle only"
+        lacking = "" if model.weights else ", bundle only" if model.bundle else ", weights not installed"
+        kind = model.kind + lacking
         table.add_row(model.name, kind, labels or "to fine-tune", f"{model.bytes / 1e6:.1f}")
     Screen().print(table)
 

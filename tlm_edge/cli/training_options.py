@@ -52,7 +52,7 @@ RowsPerLabelOption = Annotated[
     typer.Option("--rows-per-label", min=1, metavar="N", help="Only N rows of each label, always the same ones."),
 ]
 #: Passes over the training rows, and steps that fewer rows are passed over more often for, where --epochs isn't given.
-FINETUNE_EPOCHS, FINETUNE_LEAST_STEPS = 3, 100
+FINETUNE_EPOCHS, FINETUNE_LEAST_STEPS = 8, 100
 EpochsOption = Annotated[
     int | None,
     typer.Option(
@@ -138,6 +138,16 @@ MaxLengthOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision, typer.Option("--precision", help="auto is bf16 where the hardware multiplies it.")
+]
+AveragedOption = Annotated[
+    float,
+    typer.Option(
+        "--averaged",
+        min=0.0,
+        max=1.0,
+        metavar="X",
+        help="Keep the mean of the weights over about the last X of all steps; 0 keeps those of the last step.",
+    ),
 ]
 HalfOption = Annotated[bool, typer.Option("--half", help="Store the weights in fp16.")]
 ResumeOption = Annotated[

@@ -147,6 +147,7 @@ def finetune_job(place: Place, run: Run) -> FinetuneJob:
         recipe=FinetuneRecipe(
             epochs=recipe.epochs,
             plain_start=run.corpus is not None,  # as the paper does; a new encoder starts so anyway
+            averaged=0.0,  # the paper keeps the weights of a step
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
             dropout=recipe.dropout,
@@ -200,7 +201,7 @@ def _finetune_words(place: Place, run: Run) -> list[str]:
     words += ["--validation-share", "0", "--epochs", str(recipe.epochs), "--batch-size", str(recipe.batch_size)]
     words += ["--learning-rate", f"{recipe.learning_rate:g}", "--dropout", f"{recipe.dropout:g}"]
     words += ["--mask-probability", f"{recipe.mask_probability:g}", "--precision", recipe.precision]
-    words += [] if run.corpus is None else ["--plain-start"]
+    words += ["--averaged", "0", *([] if run.corpus is None else ["--plain-start"])]
     out = place.shown(place.out(run))
     words += ["--seed", str(run.seed), "--out", out]
     return [*words, "&&", "tlm-edge", "evaluate", out, "--data", place.shown(place.source(task.test)), *columns]

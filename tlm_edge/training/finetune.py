@@ -41,7 +41,7 @@ class FinetuneRecipe:
     and kept is the mean of the weights over about the last ``averaged`` of the run's steps, 0 for no mean.
     """
 
-    epochs: int = 3
+    epochs: int = 8
     least_steps: int = 0
     plain_start: bool = False
     batch_size: int = 32
@@ -50,7 +50,7 @@ class FinetuneRecipe:
     warmup: float = 0.08
     gradient_clip: float = 1.0
     dropout: float = 0.1
-    mask_probability: float = 0.15
+    mask_probability: float = 0.3
     label_smoothing: float = 0.0
     class_balance: bool = False
     patience: int = 3

@@ -1,14 +1,14 @@
 """Committees, pure and mixed, beside BERT-6, its plain exports and the strong simple rivals: accuracy, time, memory.
 
-    python benchmarks/rivals.py [--task agnews|dbpedia|fewrel] [--committee agnews-committee] [--models DIR …]
+    python benchmarks/rivals.py [--task agnews|dbpedia|fewrel] [--committee COMMITTEE] [--models DIR …]
         [--rounds 20] [--speed-rounds 3] [--work FOLDER]
 
 All learn from the same rows. Every other row of the test set weights votes, calibrates cascades and chooses where
 BERT-6 may exit early; every figure is of the rows between. Each contender is a process of its own. For the time of a
 text they take turns in rounds, one thread, the same texts one by one at their own length; then in rounds again for
 texts a second, in batches, with one thread and on all cores. Ratios are to the reference, by rounds. What is fitted
-and exported stays in FOLDER, if one is named. Other tasks than AG News have no models here: ``--models`` adds
-checkpoints or committees of one's own.
+and exported stays in FOLDER, if one is named. Only AG News has a BERT-6, and with it plain exports and early exits;
+``--models`` adds checkpoints or committees of one's own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from environment import data_folder, describe_machine, write_result  # noqa: E40
 
 #: Texts that are timed one by one in each round.
 TEXTS = 64
-SIMPLE_REFERENCE = "TF-IDF + logistic regression"
 
 
 def main() -> None:
@@ -47,8 +46,7 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         rows = read_rows(options.task, work)
         lined = line_up(rows, work, options)
-        mixed = f"{lined.whole} + n-grams, onnx int8" if lined.whole else ""
-        reference = mixed or SIMPLE_REFERENCE
+        reference = f"{lined.whole} + n-grams, onnx int8"
         timed = texts_to_time(rows)
         results = figures.accuracies(label_all(lined.contenders, rows), rows.expected, reference)
         measured = timing.measure(
@@ -69,9 +67,8 @@ def main() -> None:
             results[name] |= times[name]
             results[name] |= others(contender, rows, timed, results[name], measured[name], limits)
         told: dict[str, Any] = {"refused": lined.refused}
-        if lined.whole:
-            told |= members_told(lined.contenders, rows, mixed, results)
         if lined.exits:
+            told |= members_told(lined.contenders, rows, reference, results)
             told["early_exit"] = early_exit.told(lined.exits, lined.contenders, turns, timed)
     name = "rivals" if rows.task == "agnews" else f"rivals_{rows.task}"
     write_result(name, record(rows, reference, options, timed, limits, results) | told)
@@ -86,7 +83,7 @@ class LineUp:
 
     contenders: list[Contender]
     refused: dict[str, str]
-    whole: str = ""
+    whole: str
     exits: tuple[early_exit.Exit, ...] = ()
 
 
@@ -95,15 +92,12 @@ def line_up(rows: Rows, work: Path, options: argparse.Namespace) -> LineUp:
     from tlm_edge.shipped import resolve_model
 
     contenders = simple_contenders(rows, work)
-    models: dict[str, Path] = {}
-    whole, exits = "", ()
-    if rows.task == "agnews":
-        models, whole = ours.shipped_models(rows, work, options.committee)
+    models, whole = ours.shipped_models(rows, work, options.committee or f"{rows.task}-committee")
+    exits: tuple[early_exit.Exit, ...] = ()
+    if "BERT-6" in models:
         contenders += other_contenders({name: models[name] for name in ("BERT-1", "BERT-6")}, work)
         exits = early_exit.exits(rows, work, models["BERT-6"])
         models |= early_exit.models(early_exit.cheapest(exits), models["n-grams"], rows, work, models["BERT-6"])
-    elif not rows.markers:  # wiki-bert-1's tokenizer doesn't know the markers
-        models = {"n-grams": ours.ngram_model(rows, work, resolve_model("wiki-bert-1"))}
     models |= {resolve_model(model).name: resolve_model(model) for model in options.models}
     exported, refused = ours.bundles(models, rows, work)
     return LineUp(contenders + exported, refused, whole, exits)
@@ -215,7 +209,7 @@ def record(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=list(FILES), default="agnews")
-    parser.add_argument("--committee", default="agnews-committee", help="the pure committee of AG News")
+    parser.add_argument("--committee", help="the task's pure committee; the shipped one if not named")
     parser.add_argument("--models", nargs="*", default=[], help="checkpoints or committees of the task")
     parser.add_argument("--rounds", type=int, default=20, help="at least 3, for the intervals of the ratios")
     parser.add_argument("--speed-rounds", type=int, default=3)

@@ -92,6 +92,12 @@ for name in agnews-bert-1 agnews-committee; do
 done
 task dbpedia 32 --data "$data/dbpedia/train.jsonl.gz" --data "$data/dbpedia/train_extra.jsonl.gz" --test-data "$data/dbpedia/test.jsonl.gz"
 task fewrel 64 --data "$data/fewrel/train64.json.gz" --test-data "$data/fewrel/test64.json.gz"
+agnews="$data/agnews/test.jsonl.gz" dbpedia="$data/dbpedia/test.jsonl.gz"
+for kind in bert-1 committee; do
+  "$command" evaluate "$models/agnews-$kind" --data "$agnews" --robustness --other-topics "$dbpedia" --card
+  "$command" evaluate "$models/dbpedia-$kind" --data "$dbpedia" --robustness --other-topics "$agnews" --card
+  "$command" evaluate "$models/fewrel-$kind" --data "$data/fewrel/test64.json.gz" --robustness --card
+done
 for name in agnews-bert-1 agnews-bert-6 agnews-committee; do
   "$command" export --target onnx --precision int8 "$models/$name" --data "$data/agnews/test.jsonl.gz" --out "$models/$name/onnx-int8"
 done

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "catalog": FOUNDATION | {"modeling", "loading"},
     "loading": FOUNDATION | {"modeling"},
     "predict": FOUNDATION | {"data", "loading"},
-    "robustness": FOUNDATION | {"cards"},
+    "robustness": FOUNDATION | {"cards", "data"},
     "training": FOUNDATION | {"cards", "data", "modeling", "compile", "loading"},
     "export": FOUNDATION | {"data", "modeling", "compile"},
     "bench": FOUNDATION | {"data", "modeling", "compile", "loading", "export"},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tlm_edge import load
 from tlm_edge.cards import with_section
-from tlm_edge.robustness import CHANGES, on_other_topics, robustness, with_typos, without_punctuation
+from tlm_edge.robustness import CHANGES, between_marks, on_other_topics, robustness, with_typos, without_punctuation
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.shipped import models_folder
 
@@ -54,6 +54,13 @@ def test_about_a_tenth_of_the_longer_words_are_mistyped():
 def test_punctuation_goes_words_stay():
     assert without_punctuation("Oil, at $50 — again!") == "Oil at 50 again"
     assert without_punctuation("…") == "…"
+
+
+def test_what_marks_an_entity_stays():
+    text = "the [E1]U.S.[/E1] army"
+    assert between_marks(text, without_punctuation) == "the[E1]U S[/E1]army"
+    assert [change(text, np.random.default_rng(0)).count("[E1]") for change in CHANGES.values()] == [1] * len(CHANGES)
+    assert between_marks("as it is", str.upper) == "AS IT IS"
 
 
 def test_what_is_lost_on_the_shipped_texts():

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tlm_edge.cards import table, with_section
+from tlm_edge.data.fewrel import MARKERS
 from tlm_edge.files import new_file
 from tlm_edge.runtime.classifier import Classifier
 from tlm_edge.runtime.errors import UserError
@@ -24,6 +25,7 @@ from tlm_edge.runtime.errors import UserError
 TYPOS, LONG_ENOUGH = 0.1, 4
 #: What is left of a text that is cut.
 FIRST_WORDS = 10
+_MARK = re.compile(f"({'|'.join(map(re.escape, MARKERS))})")
 _WORD = re.compile(rf"[^\W\d_]{{{LONG_ENOUGH},}}")
 
 
@@ -77,11 +79,18 @@ def without_punctuation(text: str) -> str:
     return " ".join(re.findall(r"\w+", text)) or text
 
 
+def between_marks(text: str, change: Callable[[str], str]) -> str:
+    """``text`` with ``change`` made to what stands between the marks of entities: these are not the writer's."""
+    return "".join(part if part in MARKERS else change(part) for part in _MARK.split(text))
+
+
 CHANGES: dict[str, Callable[[str, np.random.Generator], str]] = {
-    f"a typing error in {TYPOS:.0%} of the longer words": with_typos,
-    "lower case": lambda text, _: text.lower(),
-    "upper case": lambda text, _: text.upper(),
-    "no punctuation": lambda text, _: without_punctuation(text),
+    f"a typing error in {TYPOS:.0%} of the longer words": lambda text, random: between_marks(
+        text, lambda part: with_typos(part, random)
+    ),
+    "lower case": lambda text, _: between_marks(text, str.lower),
+    "upper case": lambda text, _: between_marks(text, str.upper),
+    "no punctuation": lambda text, _: between_marks(text, without_punctuation),
     f"the first {FIRST_WORDS} words": lambda text, _: " ".join(text.split()[:FIRST_WORDS]) or text,
 }
 

@@ -23,26 +23,31 @@ MAX_DROP, CONFIDENCE = 0.002, 0.95
 
 
 def shipped_models(rows: Rows, work: Path, committee: str) -> tuple[dict[str, Path], str]:
-    """The models of AG News by name: ``committee``'s first members, with and without n-grams, and BERT-6.
+    """The task's models by name: ``committee``'s first members, with and without n-grams, and BERT-6 if there is one.
 
-    The second value names the committee of all members.
+    The second value names the committee of all members. A cascade is among them if there are rows enough for its bound.
     """
     from tlm_edge.modeling.committee import build_committee, member_folders
-    from tlm_edge.shipped import resolve_model
+    from tlm_edge.shipped import resolve_model, shipped_names
+    from tlm_edge.training.calibration import rows_needed
 
-    whole, deep = resolve_model(committee), resolve_model("agnews-bert-6")
+    whole, home = resolve_model(committee), work / rows.task
+    deep = {"BERT-6": resolve_model(f"{rows.task}-bert-6")} if f"{rows.task}-bert-6" in shipped_names() else {}
     count = len(member_folders(whole))
-    _bind(work, whole, deep)
-    ngrams = ngram_model(rows, work, resolve_model("agnews-bert-1"))
-    members = [_member(whole, number, work) for number in range(count)]
-    models = {"n-grams": ngrams, "BERT-1": members[0], "BERT-6": deep}
+    home.mkdir(exist_ok=True)
+    _bind(home, whole, *deep.values())
+    members = [_member(whole, number, home) for number in range(count)]
+    ngrams = ngram_model(rows, work, members[0])
+    models = {"n-grams": ngrams, "BERT-1": members[0], **deep}
     for size in range(1, count + 1):
-        name, pure = named(size), members[0] if size == 1 else whole if size == count else work / f"pure-{size}"
+        name, pure = named(size), members[0] if size == 1 else whole if size == count else home / f"pure-{size}"
         if not pure.exists():
             build_committee(members[:size], pure)
-        models |= {name: pure, f"{name} + n-grams": weighted([*members[:size], ngrams], rows, work / f"mixed-{size}")}
-    cascade = calibrated(models[f"{named(count)} + n-grams"], rows, work / "mixed-cascade")
-    return models | {f"{named(count)} + n-grams, cascade": cascade}, named(count)
+        models |= {name: pure, f"{name} + n-grams": weighted([*members[:size], ngrams], rows, home / f"mixed-{size}")}
+    if len(rows.held_out) >= 2 * rows_needed(MAX_DROP, CONFIDENCE):
+        cascade = calibrated(models[f"{named(count)} + n-grams"], rows, home / "mixed-cascade")
+        models |= {f"{named(count)} + n-grams, cascade": cascade}
+    return models, named(count)
 
 
 def weighted(members: Sequence[Path], rows: Rows, out: Path) -> Path:
@@ -63,13 +68,14 @@ def calibrated(committee: Path, rows: Rows, out: Path) -> Path:
     return out
 
 
-def _bind(work: Path, committee: Path, deep: Path) -> None:
+def _bind(work: Path, committee: Path, *others: Path) -> None:
     """End the run if ``work`` holds what was made of other models: what is there isn't made again."""
     from tlm_edge.files import sha256_file
-    from tlm_edge.modeling.checkpoint import WEIGHTS
+    from tlm_edge.modeling.checkpoint import require_weights
     from tlm_edge.modeling.stored_cascade import members_digest
 
-    bound, digests = work / "models.json", [members_digest(committee), sha256_file(deep / WEIGHTS)]
+    digests = [members_digest(committee), *(sha256_file(require_weights(other)) for other in others)]
+    bound = work / "models.json"
     if not bound.exists():
         bound.write_text(json.dumps(digests), encoding="utf-8")
     elif json.loads(bound.read_text(encoding="utf-8")) != digests:

@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ def main() -> None:
             "provenance": "measured",
             "encoders": ENCODERS,
             "settings": {"first_draw_seed": ROWS_SEED, "members": len(ENCODERS), "test_rows": TEST_ROWS, "threads": 1},
+            "recipe": asdict(FinetuneRecipe(least_steps=FINETUNE_LEAST_STEPS)),
             "committee": COMMITTEE,
             "accuracy": results,
             "not_run": left,

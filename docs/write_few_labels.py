@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tlm_edge.reproduce.plots import save_small_png
+from tlm_edge.training.finetune import FinetuneRecipe
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "few-labels.md"
@@ -70,7 +72,7 @@ def page() -> str:
     lines += ["", _prose(WEIGHTS), "## What comes of it\n", _verdict(record)]
     lines += ["![Accuracy by rows a label](few-labels.png)\n"]
     lines += [*_table(record), "", *_controls(record), "", "## How it was chosen\n", _prose(CHOICE), "## Limits\n"]
-    lines += [_prose(f"- {limit}", 2).rstrip() for limit in LIMITS]
+    lines += [_prose(f"- {limit}", 2).rstrip() for limit in (*LIMITS, *_other_defaults(record["recipe"]))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -122,12 +124,23 @@ def _table(record: dict[str, Any]) -> Iterator[str]:
             yield f"| {TASKS[task]} | {rows} | {draws} | {' | '.join(cells)} | **{lead['mean']:+.1f}**{spread} |"
 
 
+def _other_defaults(recipe: dict[str, Any]) -> Iterator[str]:
+    """What was the default when the record was made, where it no longer is."""
+    options = {"epochs": "--epochs", "mask_probability": "--mask-probability", "averaged": "--averaged"}
+    today = asdict(FinetuneRecipe())
+    if former := [f"{option} {recipe[name]:g}" for name, option in options.items() if recipe[name] != today[name]]:
+        yield (
+            f"All of this was measured with the defaults of its time, `{' '.join(former)}` (more passes where a "
+            "hundred steps take them); today's were chosen on more rows ([accuracy.md](accuracy.md))."
+        )
+
+
 def _controls(record: dict[str, Any]) -> Iterator[str]:
     names = ["member", "plain start", "plain start, few steps", "from scratch"]
     yield _prose(
         "What each part is worth, one model on the first draw: without the start (`--plain-start`), without the "
-        "hundred steps too (`--plain-start --epochs 8 --validation-share 0.1`), and without pre-training "
-        "(`--from-scratch bert-1`):"
+        f"hundred steps too (`--plain-start --epochs {record['recipe']['epochs']} --validation-share 0.1`), and "
+        "without pre-training (`--from-scratch bert-1`):"
     )
     yield "| task | rows a label | defaults | plain start | plain start, few steps | from scratch |"
     yield "|---|---:|---:|---:|---:|---:|"

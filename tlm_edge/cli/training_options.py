@@ -98,7 +98,7 @@ LowRankOption = Annotated[
         min=1,
         metavar="N",
         help="Store what fine-tuning changed, as differences of rank N from the encoder's weights, and not the whole: "
-        "a third of the size with 32. The encoder is needed to load it.",
+        "a sixth of the size with 32. The encoder is needed to load it.",
     ),
 ]
 ClassBalanceOption = Annotated[

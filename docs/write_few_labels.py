@@ -95,7 +95,8 @@ def _verdict(record: dict[str, Any]) -> str:
     settings = record["settings"]
     return _prose(
         f"{text} Measured on {settings['test_rows']:,} test rows, {settings['members']} members a draw, by "
-        f"`{record['command'].replace(' --finished', '')}` on {record['machine']['cpu']}; every single accuracy is in the record. Accuracy in "
+        f"`{record['command'].replace(' --finished', '')}` on {record['machine']['cpu']}; every single accuracy is in "
+        "the record. Accuracy in "
         "percent, the mean over draws of the training rows and the deviation over them; the lead in points is that of "
         f"the {record['committee']}, paired by draw." + _not_run(record)
     )

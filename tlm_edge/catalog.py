@@ -14,7 +14,7 @@ from tlm_edge.hub import CHECKPOINT_FILES, is_hub_name
 from tlm_edge.loading import PREBUILT_BUNDLE
 from tlm_edge.runtime.bundle import is_bundle
 from tlm_edge.runtime.errors import UserError
-from tlm_edge.shipped import lacks_weights, models_folder, resolve_model, shipped_names
+from tlm_edge.shipped import WEIGHTS_COMMAND, lacks_weights, models_folder, resolve_model, shipped_names
 
 #: What is published of a folder besides the checkpoint: the card, the recipe and a ready-made bundle.
 _PUBLISHED = (*CHECKPOINT_FILES, "README.md", "training.json", "training.png", "members/*/README.md", "onnx-int8/*")
@@ -45,13 +45,15 @@ def pull_model(name: str, out: Path | None = None, *, force: bool = False) -> Pa
     """Fetch ``owner/name`` from the hub, or take a shipped model; with ``out`` as a copy of its own; the folder.
 
     What a shipped checkpoint shares with others is part of the copy, which any Hugging Face library loads then.
-    Raises ``UserError`` if it is no such name, or the hub doesn't give it.
+    Raises ``UserError`` if it is no such name, the hub doesn't give it, or its weights aren't installed.
     """
     if not is_hub_name(name) and name not in shipped_names():
         raise UserError(f"'{name}' is neither a name of the hub's, owner/name, nor a shipped model's")
     found = resolve_model(name)
     if out is None:
         return found
+    if lacks_weights(found):
+        raise UserError(f"the weights of {name} are not part of this installation: {WEIGHTS_COMMAND}")
     with new_folder(out, force=force) as folder:
         _copy_whole(found, folder)
     return out
@@ -71,18 +73,18 @@ def push_model(folder: Path, name: str, *, private: bool = False) -> str:
     import huggingface_hub
 
     hub = huggingface_hub.HfApi()
-    try:
-        hub.create_repo(name, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as whole:
-            _copy_whole(folder, Path(whole))
+    with tempfile.TemporaryDirectory() as whole:
+        _copy_whole(folder, Path(whole))
+        try:
+            hub.create_repo(name, private=private, exist_ok=True)
             done = hub.upload_folder(
                 repo_id=name, folder_path=whole, allow_patterns=list(_PUBLISHED), commit_message="Upload by tlm-edge"
             )
-    except Exception as error:  # the library raises many kinds, of its own and of the network
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"the hub did not take {name} ({reason}): check the name, and log in with `hf auth login`"
-        ) from error
+        except Exception as error:  # the library raises many kinds, of its own and of the network
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"the hub did not take {name} ({reason}): check the name, and log in with `hf auth login`"
+            ) from error
     return str(done.commit_url)
 
 

@@ -14,6 +14,7 @@ import tlm_edge
 from tests.modeling.test_checkpoint import random_batch, random_config, shaken
 from tests.tiny_models import labelled_texts
 from tests.training.recipes import DATA, finetune_job
+from tlm_edge import catalog
 from tlm_edge.catalog import pull_model
 from tlm_edge.files import sha256_file
 from tlm_edge.modeling.checkpoint import LowRank, keep_low_rank, load_classifier, save_checkpoint
@@ -23,6 +24,7 @@ from tlm_edge.modeling.heads import SequenceClassifier
 from tlm_edge.modeling.stored_cascade import StoredCascade, members_digest, read_cascade, write_cascade
 from tlm_edge.modeling.whole import make_whole
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.shipped import models_folder
 from tlm_edge.training.finetune_job import run_finetune
 
 HERE = Path("difference.safetensors")
@@ -162,8 +164,14 @@ def test_a_copy_made_whole_is_the_same_model_for_everyone(trained: Path, tmp_pat
     assert not report["missing_keys"] and theirs.config.num_labels == 4
 
 
-def test_a_shipped_model_is_copied(tmp_path: Path) -> None:
+def test_a_shipped_model_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pull_model("agnews-bert-1", tmp_path / "mine")
-    assert not (tmp_path / "mine/model.safetensors").is_symlink()
+    pull_model("dbpedia-committee", tmp_path / "whole")
+    first = tmp_path / "whole/members/00"
+    assert (first / "model.safetensors").is_file() and not (first / DIFFERENCE).exists()
+    assert (models_folder() / "dbpedia-bert-1" / DIFFERENCE).is_file()  # the copy's link was not followed
+    monkeypatch.setattr(catalog, "lacks_weights", lambda _: True)
+    with pytest.raises(UserError, match="pip install tlm-edge-models"):
+        pull_model("dbpedia-bert-1", tmp_path / "other")
     with pytest.raises(UserError, match="nor a shipped model's"):
         pull_model("weather", tmp_path / "other")

@@ -12,7 +12,6 @@ In-process, on one thread. What is trained stays in FOLDER, if one is named: the
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from environment import data_folder, describe_machine, write_result  # noqa: E402 (beside this file)
+from environment import data_folder, describe_machine, kept_work_options, write_result  # noqa: E402 (beside this file)
 
 from tlm_edge.data.tasks import load_examples, load_task  # noqa: E402
 from tlm_edge.modeling.committee import member_folders, vote_weights  # noqa: E402
@@ -72,7 +71,7 @@ SPLIT_SEED = 0
 
 
 def main() -> None:
-    options = _options()
+    options = kept_work_options(__doc__)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).resolve()
@@ -174,13 +173,6 @@ def differences(right: dict[str, list[np.ndarray]]) -> Any:
                 "difference": asdict(bootstrap_difference(right[name], right[other])),
                 "rows": [asdict(mcnemar(right[name][0], one)) for one in right[other]],
             }
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is trained is kept")
-    parser.add_argument("--finished", action="store_true", help="train nothing, tell what is in FOLDER")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import importlib.metadata
 import json
@@ -21,6 +22,14 @@ _PACKAGES = (
     *("tlm-edge", "torch", "transformers", "scikit-learn", "onnxruntime", "ai-edge-litert", "executorch"),
     *("litert-torch", "optimum-onnx", "tokenizers", "numpy"),
 )
+
+
+def kept_work_options(description: str | None) -> argparse.Namespace:
+    """The options of benchmarks that keep what is finished: ``--work`` says where, ``--finished`` runs nothing more."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is finished is kept")
+    parser.add_argument("--finished", action="store_true", help="run nothing, tell what is kept in FOLDER")
+    return parser.parse_args()
 
 
 def data_folder() -> Path:

@@ -11,7 +11,6 @@ the defaults are worth is shown on the first draw by leaving their parts away, w
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
@@ -24,7 +23,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from environment import data_folder, describe_machine, write_result  # noqa: E402 (beside this file)
+from environment import data_folder, describe_machine, kept_work_options, write_result  # noqa: E402 (beside this file)
 
 from tlm_edge.cli.training_options import FINETUNE_LEAST_STEPS  # noqa: E402
 from tlm_edge.compile.rewrite import rewrite  # noqa: E402
@@ -56,7 +55,7 @@ COMMITTEE = "committee of 3 + n-grams"
 
 
 def main() -> None:
-    options = _options()
+    options = kept_work_options(__doc__)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
@@ -179,13 +178,6 @@ def summary(draws: list[dict[str, Any]]) -> dict[str, Any]:
         models[name] = {"mean": float(np.mean(means)), "deviation": deviation, "draws": given}
     lead = [100 * (draw[COMMITTEE][0] - draw["TF-IDF"][0]) for draw in draws]
     return {"models": models, "lead_points": {"mean": float(np.mean(lead)), "draws": lead}}
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is finished is kept")
-    parser.add_argument("--finished", action="store_true", help="run nothing, tell what is kept in FOLDER")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

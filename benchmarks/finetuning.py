@@ -11,7 +11,6 @@ on one thread. What is trained is kept in FOLDER as one figure a run, and the sa
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
@@ -25,7 +24,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from environment import data_folder, describe_machine, write_result  # noqa: E402 (beside this file)
+from environment import data_folder, describe_machine, kept_work_options, write_result  # noqa: E402 (beside this file)
 from new_tasks import RATED, Rows, fetch, rated, write_rows  # noqa: E402 (beside this file)
 
 from tlm_edge.data.tasks import load_examples, load_task  # noqa: E402
@@ -56,7 +55,7 @@ LEARNED_A_RELATION, ASKED_A_RELATION = 100, 60
 
 
 def main() -> None:
-    options = _options()
+    options = kept_work_options(__doc__)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         work = (options.work or Path(temporary)).resolve()
@@ -140,13 +139,6 @@ def words_alone(files: list[Path]) -> float:
     learned, asked = task.splits["train"], load_examples(files[1], task.labels)
     said = baseline_probabilities(learned.texts, learned.labels, asked.texts, len(task.labels), 0).argmax(axis=1)
     return float((said == asked.labels).mean())
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, metavar="FOLDER", help="where what is finished is kept")
-    parser.add_argument("--finished", action="store_true", help="train nothing, tell what is in FOLDER")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

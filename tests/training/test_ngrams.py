@@ -199,18 +199,56 @@ def test_damaged_weights_are_named(weights: object, complaint: str, mixed: Path,
         load_committee(copy)
 
 
-def test_a_committee_is_trained_with_ngrams(tiny_tokenizer: Path, tmp_path: Path) -> None:
-    """Two members of hidden size 32 and n-grams; a hundred held-out rows a member weight the votes."""
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Eight hundred labelled rows."""
     texts, labels = labelled_texts()
-    data, out = tmp_path / "rows.jsonl", tmp_path / "committee"
-    rows = [json.dumps({"text": text, "label": LABELS[label]}) for text, label in zip(texts, labels, strict=True)]
-    data.write_text("\n".join(rows * 4) + "\n", encoding="utf-8")
-    sizes = ["--hidden-size", "32", "--heads", "4", "--epochs", "1", "--validation-share", "0.4", "--members", "2"]
+    lines = [json.dumps({"text": text, "label": LABELS[label]}) for text, label in zip(texts, labels, strict=True)]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("\n".join(lines * 4) + "\n", encoding="utf-8")
+    return data
+
+
+SIZES = ("--hidden-size", "32", "--heads", "4", "--epochs", "1", "--validation-share", "0.4", "--threads", "1")
+
+
+def test_a_committee_is_trained_with_ngrams(rows: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    """Two members of hidden size 32 and n-grams; a hundred held-out rows a member weight the votes."""
+    out = tmp_path / "committee"
     start = ["committee", "train", "--arch", "bert-1", "--tokenizer", str(tiny_tokenizer), "--with-ngrams"]
-    done = CliRunner().invoke(app, [*start, *sizes, "--data", str(data), "--out", str(out), "--threads", "1"])
+    done = CliRunner().invoke(app, [*start, *SIZES, "--members", "2", "--data", str(rows), "--out", str(out)])
     assert done.exit_code == 0, done.output
     committee = load_committee(out)
     assert [type(member).__name__ for member in committee.members] == ["SequenceClassifier"] * 2 + ["NgramClassifier"]
     assert len(committee.weights) == 3 and committee.weights[2] > 0.5
     result = json.loads((out / "training.json").read_text(encoding="utf-8"))["result"]["validation"]
     assert result["committee"]["n"] == 320 and len(result["members"]) == 3
+    learned = json.loads((out / "members/02/training.json").read_text(encoding="utf-8"))
+    # The rows that weighted the votes are learned in the end.
+    assert learned["settings"]["refit"] and learned["rows"] == {"train": 480, "validation": 320}
+
+
+def test_a_single_classifier_is_fine_tuned_with_ngrams(rows: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    """Hidden size 32; the two make a committee, and a resume of what is finished changes nothing."""
+    out = tmp_path / "both"
+    start = ["finetune", "--from-scratch", "bert-1", "--tokenizer", str(tiny_tokenizer), "--with-ngrams", *SIZES]
+    command = [*start, "--rows-per-label", "150", "--data", str(rows), "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "a classifier, and n-grams that vote with it" in done.output
+    committee = load_committee(out)
+    assert [type(member).__name__ for member in committee.members] == ["SequenceClassifier", "NgramClassifier"]
+    assert len(committee.weights) == 2
+    learned = json.loads((out / "members/01/training.json").read_text(encoding="utf-8"))
+    assert sum(learned["rows"].values()) == 150 * len(LABELS)
+    assert tlm_edge.load(out).predict(["ski stocks"])[0].label in LABELS
+    before = (out / "training.json").read_bytes()
+    assert CliRunner().invoke(app, [*command, "--resume"]).exit_code == 0
+    assert (out / "training.json").read_bytes() == before
+
+
+def test_a_single_member_needs_ngrams(rows: Path, tmp_path: Path) -> None:
+    """One alone is no committee."""
+    command = ["committee", "train", "--members", "1", "--data", str(rows), "--out", str(tmp_path / "one")]
+    with pytest.raises(UserError, match="at least two, or one and --with-ngrams"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

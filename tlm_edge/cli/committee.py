@@ -120,18 +120,12 @@ def train(
         int | None,
         typer.Option(
             "--members",
-            min=2,
+            min=1,
             metavar="N",
             help="Members to train; one an encoder if not given, and 4 of a single one or of new ones.",
         ),
     ] = None,
-    with_ngrams: Annotated[
-        bool,
-        typer.Option(
-            "--with-ngrams",
-            help="Let a linear classifier of n-grams vote, too; a hundred held-out rows a member weight the votes.",
-        ),
-    ] = False,
+    with_ngrams: training.WithNgramsOption = False,
     ray: RayOption = None,
     encoder: Annotated[
         list[str] | None,

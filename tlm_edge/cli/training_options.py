@@ -205,6 +205,15 @@ OptimizerOption = Annotated[
 CompileOption = Annotated[bool, typer.Option("--compile", help="Compile the model (a minute first; pays on GPUs).")]
 
 
+WithNgramsOption = Annotated[
+    bool,
+    typer.Option(
+        "--with-ngrams",
+        help="Let a linear classifier of n-grams vote, too; a hundred held-out rows a member weight the votes.",
+    ),
+]
+
+
 def begin(threads: int | None) -> None:
     """Check that training can run here, and set the number of threads to compute with."""
     from tlm_edge.extras import require_extra
@@ -276,5 +285,7 @@ def print_committee_result(out: Path, done: dict[str, Any], encoders: Path | Non
         print(f"{split:<10} accuracy {together['accuracy']:.4f}  (members {members}; {together['n']:,} rows)")
     if encoders is not None:
         print(f"{encoders}: the pre-trained encoders")
-    print(f"{out}: a committee of {done['settings']['members']}")
+    size = done["settings"]["members"]
+    kind = f"a committee of {size}" if size > 1 else "a classifier"
+    print(f"{out}: {kind}{', and n-grams that vote with it' if done['settings'].get('with_ngrams') else ''}")
     print(f"next: tlm-edge evaluate {out} --data DATA, or tlm-edge export --target onnx {out}")

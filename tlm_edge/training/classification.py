@@ -39,6 +39,8 @@ class LabelledJob(Protocol):
     def label_column(self) -> str | None: ...  # noqa: D102
     @property
     def columns(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def rows_per_label(self) -> int | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,6 @@ def prepare(job: FinetuneJob) -> PreparedJob:
     """Read the data of ``job`` and tokenize it. Raises ``UserError`` for input that doesn't fit."""
     tokenizer = load_tokenizer(job.source)
     task, more = load_tasks(job)
-    if job.rows_per_label is not None:
-        task, more = _fewer_rows(task, job.rows_per_label), [_fewer_rows(one, job.rows_per_label) for one in more]
     markers = _add_markers(tokenizer, task)
     config = _config(job, tokenizer, task, markers)
     seed = job.recipe.seed if job.split_seed is None else job.split_seed
@@ -164,6 +164,8 @@ def load_tasks(job: LabelledJob) -> tuple[Task, list[Task]]:
             raise UserError(f"{source}: its texts mark entities otherwise than those of {job.data[0]}: convert one")
         if "train" not in other.splits:
             raise UserError(f"{source}: no split 'train' to learn from: leave it out, or name the file itself")
+    if job.rows_per_label is not None:
+        task, more = _fewer_rows(task, job.rows_per_label), [_fewer_rows(one, job.rows_per_label) for one in more]
     if job.test_data is not None:
         test = load_examples(job.test_data, task.labels, **options)
         task = replace(task, splits=task.splits | {"test": test})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,8 +40,9 @@ class CommitteeJob:
 
     ``finetune`` is the job of every member but for its seed, which counts up from the recipe's; all share one
     validation split. With ``pretrain`` each member first gets an encoder of its own, seeded likewise and kept in
-    ``encoders_out``; otherwise ``encoders`` are taken in turn, or all members start from scratch. ``with_ngrams`` adds
-    a linear classifier of n-grams, and the validation split weights the votes if it has rows enough.
+    ``encoders_out``; otherwise ``encoders`` are taken in turn, or all start as the job says. ``with_ngrams`` adds a
+    linear classifier of n-grams, which may vote with a single member. The validation split weights the votes if it has
+    rows enough; then the n-grams learn it, too.
     """
 
     members: int
@@ -73,8 +75,8 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
     ``RunInterruptedError`` when stopped by a signal.
     """
     check_out(job.out, resume=resume, force=force)
-    if job.members < 2:
-        raise UserError(f"--members {job.members}: a committee needs at least two")
+    if job.members + job.with_ngrams < 2:
+        raise UserError(f"--members {job.members}: a committee needs at least two, or one and --with-ngrams")
     _check_encoders(job.encoders)
     settings = _settings(job)
     if resume and (done := finished_result(job.out, settings)) is not None:
@@ -82,13 +84,20 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
     with open_run(job.out, settings, resume=resume, force=force) as run:
         names = [f"{job.out.name}-{number:02d}" for number in range(job.members)]
         members = _train_members(job, [run.work / name for name in names])
-        ready = prepare(replace(job.finetune, checkpoint=members[0], scratch=None, tokenizer=None))
+        ready = prepare(replace(job.finetune, checkpoint=members[0], scratch=None, tokenizer=None, distillation=None))
+        judged = members
         if job.with_ngrams:
-            members.append(_train_ngrams(job, members[0], run.work / f"{job.out.name}-ngrams"))
-        held_out = {"validation": ready.validation, "test": ready.test}
+            ngrams = run.work / f"{job.out.name}-ngrams"
+            if ready.validation is None:
+                members = judged = [*members, _train_ngrams(job, members[0], ngrams)]
+            else:
+                held_out = _train_ngrams(job, members[0], ngrams.with_name("held-out-ngrams"), refit=False)
+                judged = [*members, held_out]
+                members = [*members, _train_ngrams(job, members[0], ngrams, strength=_strength(held_out))]
+        asked = {"validation": (judged, ready.validation), "test": (members, ready.test)}
         answers = {
-            split: (_probabilities(members, examples, ready.ids.pad), examples.labels)
-            for split, examples in held_out.items()
+            split: (_probabilities(voters, examples, ready.ids.pad), examples.labels)
+            for split, (voters, examples) in asked.items()
             if examples is not None
         }
         weights = _weights(job, answers.get("validation"))
@@ -175,8 +184,10 @@ def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:
     return out
 
 
-def _train_ngrams(job: CommitteeJob, member: Path, out: Path) -> Path:
-    """N-grams that have learned the rows that the other members have, unless they are there already."""
+def _train_ngrams(
+    job: CommitteeJob, member: Path, out: Path, *, refit: bool = True, strength: float | None = None
+) -> Path:
+    """N-grams that learn the rows that ``member`` did, with ``refit`` those held out, too, unless ``out`` is there."""
     finetune = job.finetune
     if not out.exists() and PartialState().is_main_process:
         train_ngrams(
@@ -188,14 +199,22 @@ def _train_ngrams(job: CommitteeJob, member: Path, out: Path) -> Path:
                 text_columns=finetune.text_columns,
                 label_column=finetune.label_column,
                 columns=finetune.columns,
+                rows_per_label=finetune.rows_per_label,
                 validation_share=finetune.validation_share,
                 half=finetune.half,
                 seed=finetune.recipe.seed,
-                refit=False,
+                refit=refit,
+                strength=strength,
             )
         )
     PartialState().wait_for_everyone()
     return out
+
+
+def _strength(ngrams: Path) -> float:
+    """The regularisation that held-out rows have chosen."""
+    recipe = json.loads((ngrams / "training.json").read_text(encoding="utf-8"))
+    return float(recipe["settings"]["strength"])
 
 
 def _weights(job: CommitteeJob, held_out: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, ...]:
@@ -230,6 +249,7 @@ def _settings(job: CommitteeJob) -> dict[str, Any]:
         "recipe": asdict(job.finetune.recipe),
         "encoders": [sha256_file(require_weights(encoder)) for encoder in job.encoders],
         "with_ngrams": job.with_ngrams,
+        "rows_per_label": job.finetune.rows_per_label,
         "low_rank": job.finetune.low_rank,
         "pretrain": None if pretrain is None else asdict(pretrain.recipe) | asdict(pretrain.limits),
     }

@@ -38,7 +38,8 @@ class NgramJob:
     """What to fit on what; the fields of the same name are those of ``FinetuneJob``.
 
     ``tokenizer`` is a folder with a tokenizer, such as that of a committee's other members; texts are cut to
-    ``max_length`` tokens. ``buckets`` are the rows that pairs of tokens share.
+    ``max_length`` tokens. ``buckets`` are the rows that pairs of tokens share. Held-out rows choose the ``strength`` of
+    regularisation (scikit-learn's C) if it is None.
     """
 
     data: tuple[str, ...]
@@ -50,11 +51,13 @@ class NgramJob:
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
     columns: tuple[str, ...] = ()
+    rows_per_label: int | None = None
     validation_share: float | None = 0.1
     half: bool = False
     seed: int = 0
     #: Whether the held-out rows are learned too, in the end; then nothing is left to weight votes by.
     refit: bool = True
+    strength: float | None = None
 
 
 def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
@@ -80,9 +83,10 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         labels=task.labels,
     )
     start = time.perf_counter()
-    strength, held_out = _USUAL_STRENGTH, None
+    strength, held_out = job.strength or _USUAL_STRENGTH, None
     if validation is not None:
-        trials = {each: _score(_fit(train, config, each), validation, config) for each in STRENGTHS}
+        strengths = STRENGTHS if job.strength is None else (job.strength,)
+        trials = {each: _score(_fit(train, config, each), validation, config) for each in strengths}
         strength = min(trials, key=lambda each: trials[each].loss)
         held_out = trials[strength]
     model = _fit(train if validation is None or not job.refit else train.joined(validation), config, strength)

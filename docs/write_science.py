@@ -18,6 +18,7 @@ from tlm_edge.reproduce.write import (
     NOISE,
     READING,
     REPAIRED,
+    deep_learned_less,
     differences,
     machines,
     member_sizes,
@@ -168,6 +169,8 @@ def _findings(results: Results, findings: Findings) -> Iterator[str]:
         if finding.name == "committee" and (sizes := member_sizes(results)):
             yield "Accuracy by the number of members, over the committees that the seeds form (lowest–highest):"
             yield tables.sizes(sizes)
+        if finding.name == "committee":
+            yield from map(_prose, deep_learned_less(results))
     yield _prose(
         "Beside the plan: the shipped encoder `wiki-bert-1`, which saw 32 million tokens of all the text, against the "
         "same architecture from scratch, on all training rows; three seeds, accuracy in percent "

@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from tests.reproduce.small import outcome
 from tlm_edge.reproduce import distil
 from tlm_edge.reproduce.folder import plan_of
+from tlm_edge.reproduce.outcome import Outcome
 from tlm_edge.reproduce.results import read_results
-from tlm_edge.reproduce.write import write_findings
+from tlm_edge.reproduce.write import deep_learned_less, write_findings
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,23 @@ def test_a_page_a_finding_with_what_has_run(report) -> None:
     assert "**not run**" in size
     assert "![" not in size
     assert not (report / "2-corpus-size.png").exists()
+
+
+@pytest.mark.parametrize(("shallow", "told"), [((3.9, 4.0), 1), ((4.4, 4.6), 0)])
+def test_a_deep_model_that_learned_less_is_told_of(reproduction, shallow: tuple[float, ...], told: int) -> None:
+    """Only where every seed of the deep one guesses worse than any of the shallow one."""
+
+    def pretraining(architecture: str, seed: int, loss: float) -> Outcome:
+        name = f"pretrain-{architecture}-{seed}"
+        kind = {"run": name, "kind": "pretrain", "task": None, "loss": loss, "tokens_seen": 12_000_000}
+        return replace(outcome(architecture, "texts", seed), **kind)
+
+    runs = [pretraining("bert-1", seed, loss) for seed, loss in enumerate(shallow)]
+    results = replace(read_results(reproduction), outcomes=(*runs, pretraining("bert-3", 0, 4.5)))
+    sentences = list(deep_learned_less(results))
+    assert len(sentences) == told
+    if told:
+        assert "After 12 million tokens bert-3" in sentences[0] and "4.50 against 3.95 nats" in sentences[0]
 
 
 def test_the_figures_are_there_as_json(report) -> None:

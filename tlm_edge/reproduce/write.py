@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
+from statistics import mean
 
 from tlm_edge.files import new_folder, write_json
 from tlm_edge.reproduce import tables
@@ -119,6 +120,7 @@ def _page(finding: Finding, findings: Findings, results: Results, drawn: bool) -
         if sizes:
             yield "Accuracy by the number of members, over the committees that the seeds form (lowest–highest):"
             yield tables.sizes(sizes)
+        yield from deep_learned_less(results)
     if finding.name == "overlap" and results.overlaps:
         yield "Overlap of each corpus with each task's training texts:"
         yield overlaps(results)
@@ -155,6 +157,22 @@ def member_sizes(results: Results) -> dict[str, tuple[tables.Size, ...]]:
         if (corpus := design.largest_corpus(architecture, task)) is not None
     }
     return {name: sizes for name, sizes in found.items() if len(sizes) > 1}
+
+
+def deep_learned_less(results: Results) -> Iterator[str]:
+    """A sentence for each deep encoder that guesses worse than a shallow one that has seen as many tokens or fewer."""
+    design = Design.of(results.plan)
+    losses = pretraining_losses(results)
+    for deep in (one for one in losses if design.deep(one.architecture)):
+        for other in losses:
+            equal = other.corpus == deep.corpus and other.tokens_seen <= deep.tokens_seen
+            if equal and not design.deep(other.architecture) and min(deep.losses) > max(other.losses):
+                yield (
+                    f"After {deep.tokens_seen / 1e6:g} million tokens {deep.architecture} still guesses hidden tokens "
+                    f"worse than {other.architecture} ({mean(deep.losses):.2f} against {mean(other.losses):.2f} nats): "
+                    "against it a comparison tells what so much pre-training buys, not what depth is worth once it has "
+                    "been learned."
+                )
 
 
 def overlaps(results: Results) -> str:

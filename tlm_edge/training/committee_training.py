@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -87,13 +86,10 @@ def run_committee(job: CommitteeJob, *, resume: bool = False, force: bool = Fals
         ready = prepare(replace(job.finetune, checkpoint=members[0], scratch=None, tokenizer=None, distillation=None))
         judged = members
         if job.with_ngrams:
-            ngrams = run.work / f"{job.out.name}-ngrams"
-            if ready.validation is None:
-                members = judged = [*members, _train_ngrams(job, members[0], ngrams)]
-            else:
-                held_out = _train_ngrams(job, members[0], ngrams.with_name("held-out-ngrams"), refit=False)
-                judged = [*members, held_out]
-                members = [*members, _train_ngrams(job, members[0], ngrams, strength=_strength(held_out))]
+            ngrams, before = run.work / f"{job.out.name}-ngrams", run.work / "before-refit"
+            _train_ngrams(job, members[0], ngrams, before)
+            judged = [*members, ngrams if ready.validation is None else before]
+            members = [*members, ngrams]
         asked = {"validation": (judged, ready.validation), "test": (members, ready.test)}
         answers = {
             split: (_probabilities(voters, examples, ready.ids.pad), examples.labels)
@@ -184,10 +180,8 @@ def _train_member(job: CommitteeJob, number: int, out: Path) -> Path:
     return out
 
 
-def _train_ngrams(
-    job: CommitteeJob, member: Path, out: Path, *, refit: bool = True, strength: float | None = None
-) -> Path:
-    """N-grams that learn the rows that ``member`` did, with ``refit`` those held out, too, unless ``out`` is there."""
+def _train_ngrams(job: CommitteeJob, member: Path, out: Path, before: Path) -> None:
+    """N-grams that learn the rows that ``member`` did, as ``before``, and then those held out, as ``out``."""
     finetune = job.finetune
     if not out.exists() and PartialState().is_main_process:
         train_ngrams(
@@ -203,18 +197,10 @@ def _train_ngrams(
                 validation_share=finetune.validation_share,
                 half=finetune.half,
                 seed=finetune.recipe.seed,
-                refit=refit,
-                strength=strength,
+                before_refit=before,
             )
         )
     PartialState().wait_for_everyone()
-    return out
-
-
-def _strength(ngrams: Path) -> float:
-    """The regularisation that held-out rows have chosen."""
-    recipe = json.loads((ngrams / "training.json").read_text(encoding="utf-8"))
-    return float(recipe["settings"]["strength"])
 
 
 def _weights(job: CommitteeJob, held_out: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, ...]:

@@ -89,13 +89,11 @@ def ngrams_card(
         metadata["model-index"] = evaluation_metadata(name, dataset, "test", test)
         sections.append(("Test", "Never trained nor chosen on.\n\n" + scores(test)))
     if validation:
-        held = "The regularisation was chosen on these rows."
-        if settings["refit"]:
-            held = "Of the same model before the held-out rows were learned too; the regularisation was chosen on them."
+        held = "Of the same model before the held-out rows were learned too; the regularisation was chosen on them."
         sections.append(("Validation", f"{held}\n\n{scores(validation)}"))
     training = {
         "data": data,
-        "rows": f"{rows['train'] + rows['validation'] * settings['refit']:,}",
+        "rows": f"{rows['train'] + rows['validation']:,}",
         "regularisation (C)": settings["strength"],
         "longest input": f"{recipe['max_length']} tokens",
         "time": f"{recipe['result']['seconds']:,.0f} s on {recipe['environment']['processor']}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,7 @@ class NgramJob:
     """What to fit on what; the fields of the same name are those of ``FinetuneJob``.
 
     ``tokenizer`` is a folder with a tokenizer, such as that of a committee's other members; texts are cut to
-    ``max_length`` tokens. ``buckets`` are the rows that pairs of tokens share. Held-out rows choose the ``strength`` of
-    regularisation (scikit-learn's C) if it is None.
+    ``max_length`` tokens. ``buckets`` are the rows that pairs of tokens share.
     """
 
     data: tuple[str, ...]
@@ -55,16 +55,15 @@ class NgramJob:
     validation_share: float | None = 0.1
     half: bool = False
     seed: int = 0
-    #: Whether the held-out rows are learned too, in the end; then nothing is left to weight votes by.
-    refit: bool = True
-    strength: float | None = None
+    #: Where the classifier goes, too, as it was before it learned the held-out rows, so that they can weight votes.
+    before_refit: Path | None = None
 
 
 def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
     """Fit the classifier, write its checkpoint ``job.out``, and return the content of its ``training.json``.
 
-    Held-out rows choose the regularisation; then all rows are fitted, if ``refit``. Raises ``UserError`` for input that
-    doesn't fit.
+    Held-out rows choose the regularisation; then they are learned, too. Raises ``UserError`` for input that doesn't
+    fit.
     """
     refuse_existing(job.out, force=force)
     tokenizer = load_tokenizer(job.tokenizer)
@@ -83,13 +82,19 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         labels=task.labels,
     )
     start = time.perf_counter()
-    strength, held_out = job.strength or _USUAL_STRENGTH, None
-    if validation is not None:
-        strengths = STRENGTHS if job.strength is None else (job.strength,)
-        trials = {each: _score(_fit(train, config, each), validation, config) for each in strengths}
-        strength = min(trials, key=lambda each: trials[each].loss)
-        held_out = trials[strength]
-    model = _fit(train if validation is None or not job.refit else train.joined(validation), config, strength)
+    held_out: ClassificationMetrics | None = None
+    if validation is None:
+        strength, model = _USUAL_STRENGTH, next(_fitted(train, config, [_USUAL_STRENGTH]))
+    else:
+        trials = [
+            (_score(fitted, validation, config), strength, fitted)
+            for strength, fitted in zip(STRENGTHS, _fitted(train, config, STRENGTHS), strict=True)
+        ]
+        held_out, strength, before = min(trials, key=lambda trial: trial[0].loss)
+        if job.before_refit is not None:
+            with new_folder(job.before_refit, force=force) as folder:
+                save_ngrams(folder, before, job.tokenizer, half=job.half)
+        model = next(_fitted(train.joined(validation), config, [strength]))
     scores = None if test is None else _score(model, test, config)
     recipe = {
         "schema_version": 1,
@@ -101,7 +106,6 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         "settings": {
             "buckets": job.buckets,
             "strength": strength,
-            "refit": job.refit,
             "half": job.half,
             "seed": job.seed,
         },
@@ -120,29 +124,32 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
     return recipe
 
 
-def _fit(examples: EncodedExamples, config: NgramConfig, strength: float) -> NgramClassifier:
-    """Logistic regression on counts weighted by how rare they are (idf), folded into the tables."""
+def _fitted(examples: EncodedExamples, config: NgramConfig, strengths: Sequence[float]) -> Iterator[NgramClassifier]:
+    """Logistic regression on counts weighted by how rare they are (idf), folded into the tables, for each strength."""
     from sklearn.linear_model import LogisticRegression
 
     counts = ngram_counts(examples, config)
     rows_with = np.bincount(counts.indices, minlength=counts.shape[1])
-    rarity = np.log((1 + len(examples)) / (1 + rows_with)) + 1
-    weighted = counts.multiply(rarity).tocsr()
+    seen = np.flatnonzero(rows_with)
+    rarity = np.log((1 + len(examples)) / (1 + rows_with[seen])) + 1
+    weighted = counts[:, seen].multiply(rarity).tocsr()
     # Rows of about unit length, so that the same strengths do for any vocabulary and any length of texts.
     size = np.sqrt(weighted.multiply(weighted).sum() / max(len(examples), 1))
-    fitted = LogisticRegression(C=strength, max_iter=_ITERATIONS).fit(weighted / size, examples.labels)
-    weights, bias = fitted.coef_ * (rarity / size), fitted.intercept_
-    if len(weights) == 1:  # of two labels scikit-learn keeps the difference
-        weights, bias = np.stack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
-    table = np.zeros((counts.shape[1], len(config.labels)), dtype=np.float32)
-    offset = np.full(len(config.labels), _NEVER, dtype=np.float32)
-    table[:, fitted.classes_], offset[fitted.classes_] = weights.T, bias
-    model = NgramClassifier(config)
-    with torch.no_grad():
-        model.unigrams.weight.copy_(torch.from_numpy(table[: config.vocab_size]))
-        model.bigrams.weight.copy_(torch.from_numpy(table[config.vocab_size :]))
-        model.bias.copy_(torch.from_numpy(offset))
-    return model.eval()
+    regression = LogisticRegression(max_iter=_ITERATIONS, warm_start=True)
+    for strength in strengths:
+        regression.set_params(C=strength).fit(weighted / size, examples.labels)
+        weights, bias = regression.coef_ * (rarity / size), regression.intercept_
+        if len(weights) == 1:  # of two labels scikit-learn keeps the difference
+            weights, bias = np.stack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
+        table = np.zeros((counts.shape[1], len(config.labels)), dtype=np.float32)
+        offset = np.full(len(config.labels), _NEVER, dtype=np.float32)
+        table[np.ix_(seen, regression.classes_)], offset[regression.classes_] = weights.T, bias
+        model = NgramClassifier(config)
+        with torch.no_grad():
+            model.unigrams.weight.copy_(torch.from_numpy(table[: config.vocab_size]))
+            model.bigrams.weight.copy_(torch.from_numpy(table[config.vocab_size :]))
+            model.bias.copy_(torch.from_numpy(offset))
+        yield model.eval()
 
 
 def ngram_counts(examples: EncodedExamples, config: NgramConfig) -> Any:

@@ -224,7 +224,8 @@ def test_the_command_reference_is_current() -> None:
 
 
 @pytest.mark.parametrize("name", ["accuracy", "few-labels", "performance", "rivals", "science", "targets"])
-def test_the_pages_of_figures_are_current(name: str) -> None:
+def test_the_pages_of_figures_are_current(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
     script = runpy.run_path(str(ROOT / "docs" / f"write_{name.replace('-', '_')}.py"))
     assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == script["page"](), "run `make docs`"
 

@@ -189,7 +189,9 @@ def test_a_cascade_s_work_is_that_of_the_members_it_asks(rows, tmp_path):
 
 def _page(monkeypatch, tmp_path, record):
     """The page of rivals as it would be with ``record``."""
-    script = runpy.run_path(str(FOLDER.parent / "docs" / "write_rivals.py"))
+    docs = FOLDER.parent / "docs"
+    monkeypatch.syspath_prepend(str(docs))
+    script = runpy.run_path(str(docs / "write_rivals.py"))
     (tmp_path / "rivals.json").write_text(json.dumps(record), encoding="utf-8")
     monkeypatch.setitem(script["page"].__globals__, "RESULTS", tmp_path)
     return " ".join(script["page"]().split())

@@ -9,6 +9,7 @@ import numpy as np
 import tokenizers
 
 from tlm_edge.runtime.errors import UserError
+from tlm_edge.runtime.words import WordTokens
 
 
 class TextEncoder:
@@ -29,6 +30,7 @@ class TextEncoder:
             raise UserError(f"a maximum length of {max_length} has no room for the {special} special tokens")
         self._tokenizer.enable_truncation(max_length)
         self._tokenizer.no_padding()
+        self._words = WordTokens.of(self._tokenizer, max_length)
         self._parallel = parallel
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -36,6 +38,15 @@ class TextEncoder:
 
         Half of a surrogate pair, which no UTF-8 text can hold, is read as U+FFFD, the replacement character.
         """
+        found = [self._plain(text) for text in texts]
+        left = [text for text, ids in zip(texts, found, strict=True) if ids is None]
+        rest = iter(self._by_library(left) if left else ())
+        return [next(rest) if ids is None else ids for ids in found]
+
+    def _plain(self, text: str) -> list[int] | None:
+        return self._words.token_ids(text) if self._words is not None and isinstance(text, str) else None
+
+    def _by_library(self, texts: Sequence[str]) -> list[list[int]]:
         try:
             return self._encode(texts)
         except (TypeError, UnicodeEncodeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -101,9 +102,12 @@ class SourceModel:
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """PyTorch's probabilities (texts, labels), float32, in batches of similar length; the cascade's, if any."""
-        token_ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(map(well_formed, texts)))]
-        votes = votes_in_batches(token_ids, len(self.labels), _BATCH_TOKENS, lambda batches: map(self._vote, batches))
-        return votes.probabilities
+
+        def token_ids(some: Sequence[str]) -> list[list[int]]:
+            return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(map(well_formed, some)))]
+
+        run_all = partial(map, self._vote)
+        return votes_in_batches(texts, token_ids, len(self.labels), _BATCH_TOKENS, run_all).probabilities
 
     def _vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
         input_ids, attention_mask = map(torch.from_numpy, pad(token_ids, self.pad_token_id))

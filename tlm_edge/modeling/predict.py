@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,8 @@ class TorchClassifier:
 
     def votes(self, texts: Sequence[str]) -> Votes:
         """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
-        return votes_in_batches(
-            self.encoder.token_ids(texts), len(self.labels), _BATCH_TOKENS, lambda batches: map(self._vote, batches)
-        )
+        run_all = partial(map, self._vote)
+        return votes_in_batches(texts, self.encoder.token_ids, len(self.labels), _BATCH_TOKENS, run_all)
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The probabilities of ``votes``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 import numpy as np
 
@@ -64,16 +65,16 @@ class BundleClassifier:
 
     def votes(self, texts: Sequence[str]) -> Votes:
         """Probabilities (texts, labels), float32, rows in the order of the texts, and the members asked for each."""
-        token_ids = self.encoder.token_ids(texts)
         # To sort one text into batches would take a fifth of its time.
-        if len(token_ids) == 1:
-            return self.vote(token_ids)
-        return votes_in_batches(token_ids, len(self.labels), _BATCH_TOKENS, self._votes)
+        if len(texts) == 1:
+            return self.vote(self.encoder.token_ids(texts))
+        return votes_in_batches(texts, self.encoder.token_ids, len(self.labels), _BATCH_TOKENS, self._votes)
 
-    def _votes(self, batches: Sequence[TokenIds]) -> Iterable[Votes]:
-        if self._pool is None or len(batches) == 1:
+    def _votes(self, batches: Iterator[TokenIds]) -> Iterable[Votes]:
+        if self._pool is None:
             return map(self.vote, batches)
-        return self._pool.map(self._vote, batches)
+        first = list(islice(batches, 2))
+        return self._pool.map(self._vote, chain(first, batches)) if len(first) == 2 else map(self.vote, first)
 
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """The probabilities of ``votes``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from tlm_edge.runtime.cascade import Votes
 
 #: The token ids of the texts of a batch.
 TokenIds = Sequence[Sequence[int]]
+Text = TypeVar("Text")
+
+_TEXTS_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,33 @@ def to_predictions(
 
 
 def votes_in_batches(
-    token_ids: Sequence[Sequence[int]],
+    texts: Sequence[Text],
+    token_ids: Callable[[Sequence[Text]], Sequence[Sequence[int]]],
     labels: int,
     max_tokens: int,
-    run_all: Callable[[list[TokenIds]], Iterable[Votes]],
+    run_all: Callable[[Iterator[TokenIds]], Iterable[Votes]],
 ) -> Votes:
-    """Have ``run_all`` vote on batches of at most ``max_tokens`` tokens each; votes in the order of ``token_ids``."""
-    probabilities = np.empty((len(token_ids), labels), dtype=np.float32)
+    """Have ``run_all`` vote on batches of at most ``max_tokens`` tokens each; votes in the order of ``texts``.
+
+    Texts are given to ``token_ids`` a thousand at a time, when ``run_all`` asks for more, so that models can work on
+    the first while others still become tokens.
+    """
+    probabilities = np.empty((len(texts), labels), dtype=np.float32)
     used = None
-    batches = batches_by_length([len(ids) for ids in token_ids], max_tokens)
-    answers = run_all([[token_ids[index] for index in batch] for batch in batches])
-    for batch, votes in zip(batches, answers, strict=True):
-        probabilities[batch] = votes.probabilities
+    places: list[list[int]] = []
+
+    def batches() -> Iterator[TokenIds]:
+        for start in range(0, len(texts), _TEXTS_AT_A_TIME):
+            tokens = token_ids(texts[start : start + _TEXTS_AT_A_TIME])
+            for batch in batches_by_length([len(ids) for ids in tokens], max_tokens):
+                places.append([start + index for index in batch])
+                yield [tokens[index] for index in batch]
+
+    for place, votes in enumerate(run_all(batches())):
+        probabilities[places[place]] = votes.probabilities
         if votes.members_used is not None:
-            used = np.zeros(len(token_ids), dtype=np.int64) if used is None else used
-            used[batch] = votes.members_used
+            used = np.zeros(len(texts), dtype=np.int64) if used is None else used
+            used[places[place]] = votes.members_used
     return Votes(probabilities, used)
 
 

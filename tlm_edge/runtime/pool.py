@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
@@ -23,8 +23,10 @@ class SessionPool:
         self._lock = threading.Lock()
         self._idle: SimpleQueue[Session] | None = None
 
-    def map(self, run: Callable[[Session, Batch], Answer], batches: Sequence[Batch]) -> list[Answer]:
+    def map(self, run: Callable[[Session, Batch], Answer], batches: Iterable[Batch]) -> list[Answer]:
         """What ``run`` gives for each of ``batches``, in their order, as many at once as there are sessions.
+
+        The first are worked on while ``batches`` still makes the others.
 
         Raises what ``run`` or ``open_one`` raises.
         """

@@ -31,7 +31,7 @@ class WordTokens:
         self._room = max_length - len(before) - len(after)
         added = sorted((token.content for token in _added(tokenizer)), key=len, reverse=True)
         self._words = re.compile("|".join([*map(re.escape, added), f"[{_LETTERS}]+", rf"[^\s{_LETTERS}]"]))
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     def of(cls, tokenizer: tokenizers.Tokenizer, max_length: int) -> WordTokens | None:
@@ -66,11 +66,10 @@ class WordTokens:
             ids = [token for word in words for token in (known.get(word) or asked[word])]
         return [*self._before, *ids[: self._room], *self._after]
 
-    def _ask(self, words: Iterable[str]) -> dict[str, list[int]]:
+    def _ask(self, words: Iterable[str]) -> dict[str, tuple[int, ...]]:
         """The ids of each word, which are remembered while there is room."""
-        asked = list(words)
-        found = self._tokenizer.encode_batch_fast(asked, add_special_tokens=False)
-        ids = {word: encoding.ids for word, encoding in zip(asked, found, strict=True)}
+        # One at a time: the library would hand even a batch of two to its threads, which takes longer than the words.
+        ids = {word: tuple(self._tokenizer.encode(word, add_special_tokens=False).ids) for word in words}
         if len(self._known) < _MOST_WORDS:
             self._known |= {word: each for word, each in ids.items() if len(word) <= _LONGEST_WORD}
         return ids

@@ -30,7 +30,7 @@ def _rows(weighing):
     task = load_task(str(models_folder() / "evaluation" / "agnews.jsonl"))
     train = task.splits["train"]
     texts = list(train.texts)
-    return Rows("agnews", task.labels, (), texts, train.labels, weighing, texts[:40], train.labels[:40], ())
+    return Rows("agnews", task.labels, (), texts, train.labels, weighing, texts[40:], texts[:40], train.labels[:40], ())
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,28 @@ def test_contenders_take_turns_in_processes_of_their_own(rows, tfidf):
     with process_of(tfidf, rows.names, 1) as process:
         assert process.ask("label", rows.held_out) == Tfidf(tfidf.folder).label(rows.held_out).tolist()
     texts = rows.held_out[:6]
-    told = measure([tfidf], rows.names, texts, texts, cores=2, rounds=2, speed_rounds=1)["TF-IDF"]
+    told = measure([tfidf], rows.names, texts, texts, rows.other_texts, cores=2, rounds=2, speed_rounds=1)["TF-IDF"]
     assert [len(turn["answer_us"]) for turn in told.turns] == [6, 6]
     assert 0 < told.memory_mb["before_loading"] < told.memory_mb["loaded"] <= told.memory_mb["peak"]
     assert {way: len(speeds) for way, speeds in told.texts_per_second.items()} == {"one thread": 1, "all cores": 1}
+
+
+@pytest.mark.skipif("agnews-committee" not in shipped_names(), reason="the shipped committee is not here")
+def test_no_turn_begins_with_words_of_the_texts_that_are_timed(rows):
+    from contenders.ours import Bundled
+    from contenders.worker import Worker
+
+    from tlm_edge.shipped import resolve_model
+
+    worker = Worker(Bundled(resolve_model("agnews-committee") / "onnx-int8", 1, rows.names))
+    worker.hold(["Zyxxyz wins", *rows.held_out[:2]], rows.other_texts)
+    met = []
+    for _ in range(2):
+        worker.turn(0)
+        met.append(set(worker.rival.classifier.encoder.words.known))
+        worker.rival.forget(rows.other_texts)
+        assert "Zyxxyz" not in worker.rival.classifier.encoder.words.known
+    assert met[0] == met[1] and "Zyxxyz" in met[0]
 
 
 def test_a_contender_that_fails_says_why(rows, tmp_path):

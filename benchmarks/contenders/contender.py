@@ -37,6 +37,10 @@ class Rival(Protocol):
     #: Whether ``prepare`` tokenizes, so that ``answer`` can be timed without it.
     separates: bool
 
+    def forget(self, others: Sequence[str]) -> None:  # noqa: ARG002
+        """Remember nothing of any text but ``others``; most never do."""
+        return
+
     def prepare(self, text: str) -> Any:
         """The text as ``answer`` takes it."""
 

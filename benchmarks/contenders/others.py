@@ -10,7 +10,7 @@ from typing import Any
 import against_plain_exports as plain
 import numpy as np
 
-from contenders.contender import Contender
+from contenders.contender import Contender, Rival
 from contenders.ours import training_settings
 from tlm_edge.quiet import quiet
 
@@ -71,7 +71,7 @@ def _pipeline(name: str, model: Path, work: Path) -> Contender:
     return Contender(f"{name}, transformers' pipeline", "pipeline", folder, model, settings, True)
 
 
-class Plain:
+class Plain(Rival):
     """A plainly exported file and the tokenizers library; the ONNX file takes any length and batch, the others one."""
 
     separates = True
@@ -108,7 +108,7 @@ class Plain:
         return found
 
 
-class Pipeline:
+class Pipeline(Rival):
     """transformers' own pipeline; it tokenizes by itself."""
 
     separates = False

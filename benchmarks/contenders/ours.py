@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from contenders.contender import Contender
+from contenders.contender import Contender, Rival
 from contenders.rows import Rows
 
 TARGETS = ("onnx", "tflite", "executorch")
@@ -186,7 +186,7 @@ def members_asked(bundle: Path, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate([classifier.vote([ids]).members_used for ids in classifier.encoder.token_ids(texts)])
 
 
-class Bundled:
+class Bundled(Rival):
     """A bundle as ``tlm_edge.load`` runs it."""
 
     separates = True
@@ -197,6 +197,17 @@ class Bundled:
 
         self.classifier = BundleClassifier(open_bundle(folder), threads)
         self.order = np.array([list(labels).index(label) for label in self.classifier.labels])
+        self.known: dict[str, tuple[int, ...]] | None = None
+
+    def forget(self, others: Sequence[str]) -> None:
+        """Know the words of ``others`` alone, as if the texts that are asked next had never been met."""
+        words = self.classifier.encoder.words
+        if words is not None:
+            if self.known is None:
+                words.known = {}
+                self.classifier.encoder.token_ids(others)
+                self.known = words.known
+            words.known = dict(self.known)
 
     def prepare(self, text: str) -> list[list[int]]:
         return self.classifier.encoder.token_ids([text])

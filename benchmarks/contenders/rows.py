@@ -28,6 +28,8 @@ class Rows:
     labels: np.ndarray
     #: Every other test row, as JSON Lines: no model learns from them, but votes are weighted and cascades calibrated.
     weighing: Path
+    #: Their texts.
+    other_texts: list[str]
     #: The test rows between, which nothing was chosen by.
     held_out: list[str]
     expected: np.ndarray
@@ -56,6 +58,7 @@ def read_rows(name: str, work: Path) -> Rows:
         [text for part in parts for text in part.texts],
         np.concatenate([part.labels for part in parts]),
         weighing,
+        list(test.texts[::2]),
         list(test.texts[1::2]),
         test.labels[1::2],
         task.markers,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from contenders.contender import Contender
+from contenders.contender import Contender, Rival
 from contenders.rows import Rows
 from contenders.static import fit_static
 
@@ -64,7 +64,7 @@ def fit_tfidf(rows: Rows, folder: Path) -> dict[str, Any]:
     }
 
 
-class Tfidf:
+class Tfidf(Rival):
     """scikit-learn's own classes, as they were fitted."""
 
     separates = False
@@ -159,7 +159,7 @@ def _labels(answers: Sequence[Sequence[str]]) -> np.ndarray:
     return np.array([int(each[0].removeprefix("__label__")) for each in answers], dtype=np.int64)
 
 
-class FastText:
+class FastText(Rival):
     """A fastText model; it splits its words by itself."""
 
     separates = False

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from contenders.contender import Rival
 from contenders.rows import Rows
 
 #: Where the embeddings come from, and at which length texts are cut.
@@ -142,7 +143,7 @@ class _Encoder:
         return [encoding.ids or self.nothing for encoding in found]
 
 
-class Static:
+class Static(Rival):
     """The mean of the tokens' embeddings, a hidden layer if there is one, and a linear layer."""
 
     separates = True

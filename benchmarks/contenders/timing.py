@@ -31,6 +31,7 @@ def measure(
     labels: Sequence[str],
     timed: Sequence[str],
     batched: Sequence[str],
+    others: Sequence[str],
     *,
     cores: int,
     rounds: int,
@@ -39,7 +40,7 @@ def measure(
     """Load everyone, each in a process of its own, and have them take turns; by name.
 
     On all cores runs one process with a thread a core where the contender uses them by itself, otherwise a process of
-    one thread a core.
+    one thread a core. Whoever remembers words has read ``others``, and none of the ``timed`` texts before.
     """
     measured = {contender.name: Measured() for contender in contenders}
     with ExitStack() as stack:
@@ -53,7 +54,7 @@ def measure(
                 more = [stack.enter_context(process_of(contender, labels, 1)) for _ in range(cores - 1)]
                 together[name] = alone[name] + more
         print("timing begins", flush=True)
-        _take_turns(alone, timed, rounds, measured)
+        _take_turns(alone, timed, others, rounds, measured)
         for name, (process,) in alone.items():
             told = process.ask("memory")
             measured[name].load_ms = process.loaded["load_ms"]
@@ -68,13 +69,17 @@ def measure(
 
 
 def _take_turns(
-    alone: dict[str, list[Process]], timed: Sequence[str], rounds: int, measured: dict[str, Measured]
+    alone: dict[str, list[Process]],
+    timed: Sequence[str],
+    others: Sequence[str],
+    rounds: int,
+    measured: dict[str, Measured],
 ) -> None:
     from tlm_edge.bench.protocol import order_of_round
 
     names = list(alone)
     for (process,) in alone.values():
-        process.ask("hold", timed)
+        process.ask("hold", timed, others)
     for number in range(-1, rounds):  # one to warm up
         for index in order_of_round(len(names), max(number, 0)):
             (process,) = alone[names[index]]
@@ -92,7 +97,7 @@ def _race(
     names = list(teams)
     for team in teams.values():
         for process in team:
-            process.ask("hold", batched)
+            process.ask("hold", batched, [])
     for number in range(-1, rounds):  # one to warm up
         for index in order_of_round(len(names), max(number, 0)):
             team = teams[names[index]]

@@ -49,17 +49,19 @@ class Worker:
     def __init__(self, rival: Rival) -> None:
         self.rival = rival
         self.texts: list[str] = []
+        self.others: list[str] = []
 
     def label(self, texts: list[str]) -> list[int]:
         return [int(label) for label in self.rival.label(texts)]
 
-    def hold(self, texts: list[str]) -> None:
-        """Keep ``texts`` for the turns that follow."""
-        self.texts = texts
+    def hold(self, texts: list[str], others: list[str]) -> None:
+        """Keep ``texts`` for the turns that follow, before each of which ``others`` alone have been met."""
+        self.texts, self.others = texts, others
 
     def turn(self, warm_up: int) -> dict[str, Any]:
         """Each text by itself, in µs; the first few go before, untimed, since others had the caches meanwhile."""
         rival, prepare_us, answer_us = self.rival, [], []
+        rival.forget(self.others)
         for text in self.texts[:warm_up]:
             rival.answer(rival.prepare(text))
         for text in self.texts:

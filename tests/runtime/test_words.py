@@ -56,21 +56,21 @@ def test_what_is_remembered_is_what_was_said(tiny_tokenizer, monkeypatch):
     """Of several threads, too, and when no more words are remembered."""
     texts = labelled_texts()[0] * 3
     library = TextEncoder(tiny_tokenizer / "tokenizer.json", LENGTH)
-    library._words = None
+    library.words = None
     expected = library.token_ids(texts)
     for most in (words._MOST_WORDS, 10):
         monkeypatch.setattr(words, "_MOST_WORDS", most)
         encoder = TextEncoder(tiny_tokenizer / "tokenizer.json", LENGTH)
         with ThreadPoolExecutor(4) as pool:
             assert all(found == expected for found in pool.map(encoder.token_ids, [texts] * 8))
-        assert len(encoder._words._known) < most + 200
+        assert len(encoder.words.known) < most + 200
 
 
 def test_long_words_are_not_kept(tokenizer):
     known = WordTokens.of(tokenizer, LENGTH)
     for text in ("a" * 39, "a" * 99, "a" * 101, "a" * 100_000):
         assert known.token_ids(text) == tokenizer.encode(text).ids
-    assert max(map(len, known._known)) <= words._LONGEST_WORD
+    assert max(map(len, known.known)) <= words._LONGEST_WORD
 
 
 @pytest.mark.parametrize(

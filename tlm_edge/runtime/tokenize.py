@@ -30,7 +30,8 @@ class TextEncoder:
             raise UserError(f"a maximum length of {max_length} has no room for the {special} special tokens")
         self._tokenizer.enable_truncation(max_length)
         self._tokenizer.no_padding()
-        self._words = WordTokens.of(self._tokenizer, max_length)
+        #: What is known of words; None where the library does it all.
+        self.words = WordTokens.of(self._tokenizer, max_length)
         self._parallel = parallel
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -44,7 +45,7 @@ class TextEncoder:
         return [next(rest) if ids is None else ids for ids in found]
 
     def _plain(self, text: str) -> list[int] | None:
-        return self._words.token_ids(text) if self._words is not None and isinstance(text, str) else None
+        return self.words.token_ids(text) if self.words is not None and isinstance(text, str) else None
 
     def _by_library(self, texts: Sequence[str]) -> list[list[int]]:
         try:

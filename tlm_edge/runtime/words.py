@@ -31,7 +31,8 @@ class WordTokens:
         self._room = max_length - len(before) - len(after)
         added = sorted((token.content for token in _added(tokenizer)), key=len, reverse=True)
         self._words = re.compile("|".join([*map(re.escape, added), f"[{_LETTERS}]+", rf"[^\s{_LETTERS}]"]))
-        self._known: dict[str, tuple[int, ...]] = {}
+        #: The ids of words that were met.
+        self.known: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     def of(cls, tokenizer: tokenizers.Tokenizer, max_length: int) -> WordTokens | None:
@@ -56,7 +57,7 @@ class WordTokens:
             return None
         # Every word has a token at least, so that later ones are cut away.
         words = self._words.findall(text)[: self._room]
-        known = self._known
+        known = self.known
         ids: list[int] = []
         try:
             for word in words:
@@ -70,8 +71,8 @@ class WordTokens:
         """The ids of each word, which are remembered while there is room."""
         # One at a time: the library would hand even a batch of two to its threads, which takes longer than the words.
         ids = {word: tuple(self._tokenizer.encode(word, add_special_tokens=False).ids) for word in words}
-        if len(self._known) < _MOST_WORDS:
-            self._known |= {word: each for word, each in ids.items() if len(word) <= _LONGEST_WORD}
+        if len(self.known) < _MOST_WORDS:
+            self.known |= {word: each for word, each in ids.items() if len(word) <= _LONGEST_WORD}
         return ids
 
 

@@ -21,7 +21,7 @@ class WordTokens:
 
     BERT splits at white space and at every sign of punctuation, then cuts each word into pieces (Devlin et al., arXiv
     1810.04805, and ``BertNormalizer``, ``BertPreTokenizer`` and ``WordPiece`` of the library tokenizers). A word's
-    pieces are the library's own; to look them up takes a fifth of the time. Safe to use from several threads.
+    pieces are the library's own; to look them up takes a third of the time. Safe to use from several threads.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer, max_length: int, before: list[int], after: list[int]):

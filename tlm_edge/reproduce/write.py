@@ -167,11 +167,11 @@ def deep_learned_less(results: Results) -> Iterator[str]:
         for other in losses:
             equal = other.corpus == deep.corpus and other.tokens_seen <= deep.tokens_seen
             if equal and not design.deep(other.architecture) and min(deep.losses) > max(other.losses):
+                nats = f"{mean(deep.losses):.2f} against {mean(other.losses):.2f} nats"
                 yield (
-                    f"After {deep.tokens_seen / 1e6:.3g} million tokens {deep.architecture} still guesses hidden tokens "
-                    f"worse than {other.architecture} ({mean(deep.losses):.2f} against {mean(other.losses):.2f} nats): "
-                    "against it a comparison tells what so much pre-training buys, not what depth is worth once it has "
-                    "been learned."
+                    f"After {deep.tokens_seen / 1e6:.3g} million tokens {deep.architecture} still guesses hidden "
+                    f"tokens worse than {other.architecture} ({nats}): against it a comparison tells what so much "
+                    "pre-training buys, not what depth is worth once it has been learned."
                 )
 
 

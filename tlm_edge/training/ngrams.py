@@ -92,7 +92,8 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         ]
         held_out, strength, before = min(trials, key=lambda trial: trial[0].loss)
         if job.before_refit is not None:
-            with new_folder(job.before_refit, force=force) as folder:
+            # An interrupted run may have left it.
+            with new_folder(job.before_refit, force=True) as folder:
                 save_ngrams(folder, before, job.tokenizer, half=job.half)
         model = next(_fitted(train.joined(validation), config, [strength]))
     scores = None if test is None else _score(model, test, config)

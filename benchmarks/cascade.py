@@ -130,7 +130,8 @@ def ratios(files: dict[str, Path], data: Path, work: Path, rounds: int) -> dict[
     bundle = open_bundle(files["all members int8"])
     encoder = TextEncoder(bundle.tokenizer_file, bundle.manifest.max_length)
     sequences = work / "sequences.json"
-    sequences.write_text(json.dumps(encoder.token_ids(random.Random(0).sample(texts, TEXTS))), encoding="utf-8")
+    token_ids = encoder.token_ids(random.Random(0).sample(texts, TEXTS))
+    sequences.write_text(json.dumps([ids.tolist() for ids in token_ids]), encoding="utf-8")
     times = {name: np.array(medians) for name, medians in measure(files, sequences, rounds).items()}
     cascades = [name for name in files if name.startswith("cascade")]
     found: dict[str, Any] = {name: round(float(np.median(values)), 1) for name, values in times.items()}

@@ -140,7 +140,7 @@ def write_sequences(work: Path) -> dict[str, Path]:
     paths = {}
     for kind, sequences in {f"{LENGTH} tokens": full, "own length": own}.items():
         paths[kind] = work / f"{kind.replace(' ', '-')}.json"
-        paths[kind].write_text(json.dumps(sequences), encoding="utf-8")
+        paths[kind].write_text(json.dumps([ids.tolist() for ids in sequences]), encoding="utf-8")
     return paths
 
 

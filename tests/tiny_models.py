@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 
@@ -25,6 +27,11 @@ def labelled_texts() -> tuple[list[str], list[int]]:
     """The 200 shipped evaluation texts and the indices of their labels."""
     rows = [json.loads(line) for line in evaluation_texts("agnews").read_text(encoding="utf-8").splitlines()]
     return [row["text"] for row in rows], [LABELS.index(row["label"]) for row in rows]
+
+
+def lists(token_ids: Sequence[np.ndarray]) -> list[list[int]]:
+    """Token ids as the library gives them."""
+    return [ids.tolist() for ids in token_ids]
 
 
 def make_tokenizer(folder: Path, *, markers: bool = False) -> Path:

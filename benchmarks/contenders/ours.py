@@ -197,7 +197,7 @@ class Bundled(Rival):
 
         self.classifier = BundleClassifier(open_bundle(folder), threads)
         self.order = np.array([list(labels).index(label) for label in self.classifier.labels])
-        self.known: dict[str, tuple[int, ...]] | None = None
+        self.known: dict[str, bytes] | None = None
 
     def forget(self, others: Sequence[str]) -> None:
         """Know the words of ``others`` alone, as if the texts that are asked next had never been met."""
@@ -209,10 +209,10 @@ class Bundled(Rival):
                 self.known = words.known
             words.known = dict(self.known)
 
-    def prepare(self, text: str) -> list[list[int]]:
+    def prepare(self, text: str) -> list[np.ndarray]:
         return self.classifier.encoder.token_ids([text])
 
-    def answer(self, prepared: list[list[int]]) -> int:
+    def answer(self, prepared: list[np.ndarray]) -> int:
         return int(self.order[self.classifier.vote(prepared).probabilities[0].argmax()])
 
     def label(self, texts: Sequence[str]) -> np.ndarray:

@@ -152,10 +152,10 @@ class Static(Rival):
         self.arrays = dict(np.load(folder / "arrays.npz"))
         self.encoder = _Encoder(folder)
 
-    def prepare(self, text: str) -> list[int]:
+    def prepare(self, text: str) -> np.ndarray:
         return self.encoder.token_ids([text])[0]
 
-    def answer(self, prepared: list[int]) -> int:
+    def answer(self, prepared: np.ndarray) -> int:
         return int(self._scores(self.arrays["table"][prepared].mean(axis=0)).argmax())
 
     def label(self, texts: Sequence[str]) -> np.ndarray:

@@ -95,7 +95,8 @@ def _tokens(scratch: Path) -> Iterator[dict[str, Any]]:
     for file, max_length in ((shipped, 128), (shipped, 100_000), (cased, 128)):
         encoder = TextEncoder(file, max_length)
         for text in texts():
-            yield {"tokenizer": str(file), "max_length": max_length, "text": text, "ids": encoder.token_ids([text])[0]}
+            ids = encoder.token_ids([text])[0].tolist()
+            yield {"tokenizer": str(file), "max_length": max_length, "text": text, "ids": ids}
 
 
 def write_answers(file: Path, bundles: Iterable[Bundle]) -> None:

@@ -29,7 +29,7 @@ def test_the_vote_is_the_mean_of_the_softmax_outputs(tiny_committee: Path) -> No
     assert committee.labels == LABELS and len(committee.members) == 2
     classifier = TorchClassifier(tiny_committee, 1)
     texts = ["a word", "three other words", "a word"]
-    ids = [torch.tensor([row]) for row in classifier.encoder.token_ids(texts)]
+    ids = [torch.tensor(row)[None] for row in classifier.encoder.token_ids(texts)]
     with torch.no_grad():
         by_hand = torch.cat([sum(member(row).softmax(dim=-1) for member in committee.members) / 2 for row in ids])
     torch.testing.assert_close(torch.from_numpy(classifier.probabilities(texts)), by_hand)

@@ -142,14 +142,14 @@ def _time(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
     }
 
 
-def _token_ids(classifier: BundleClassifier, text: str, length: int | None) -> list[list[int]]:
+def _token_ids(classifier: BundleClassifier, text: str, length: int | None) -> list[np.ndarray]:
     """The token ids of one text; with ``length``, its words cut or repeated to so many tokens with [CLS] and [SEP]."""
-    ids: list[list[int]] = classifier.encoder.token_ids([text])
+    ids: np.ndarray
+    (ids,) = classifier.encoder.token_ids([text])
     if length is None:
-        return ids
-    first, *words, last = ids[0]
-    words = words or [last]
-    return [[first, *(words * (length // len(words) + 1))[: length - 2], last]]
+        return [ids]
+    words = ids[1:-1] if len(ids) > 2 else ids[-1:]
+    return [np.concatenate([ids[:1], np.resize(words, length - 2), ids[-1:]])]
 
 
 def _timed_pass(classifier: BundleClassifier, job: Job, texts: int | None = None) -> np.ndarray:

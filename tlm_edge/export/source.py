@@ -24,7 +24,7 @@ from tlm_edge.modeling.members import Member, load_member
 from tlm_edge.modeling.ngrams import NGRAMS, NgramClassifier
 from tlm_edge.modeling.stored_cascade import read_cascade
 from tlm_edge.runtime.cascade import Cascade, Votes, vote_in_turn
-from tlm_edge.runtime.classifier import votes_in_batches
+from tlm_edge.runtime.classifier import TokenIds, votes_in_batches
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.layout import Layout
 from tlm_edge.runtime.manifest import Source
@@ -103,13 +103,14 @@ class SourceModel:
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
         """PyTorch's probabilities (texts, labels), float32, in batches of similar length; the cascade's, if any."""
 
-        def token_ids(some: Sequence[str]) -> list[list[int]]:
-            return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(map(well_formed, some)))]
+        def token_ids(some: Sequence[str]) -> TokenIds:
+            encodings = self.tokenizer.encode_batch_fast(list(map(well_formed, some)))
+            return [np.array(encoding.ids) for encoding in encodings]
 
         run_all = partial(map, self._vote)
         return votes_in_batches(texts, token_ids, len(self.labels), _BATCH_TOKENS, run_all).probabilities
 
-    def _vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
+    def _vote(self, token_ids: TokenIds) -> Votes:
         input_ids, attention_mask = map(torch.from_numpy, pad(token_ids, self.pad_token_id))
         with torch.inference_mode():
             logits = [member(input_ids, attention_mask).numpy() for member in self.members]

@@ -17,7 +17,7 @@ from tlm_edge.modeling.committee import is_committee, load_committee, tokenizer_
 from tlm_edge.modeling.members import Member, load_member
 from tlm_edge.modeling.stored_cascade import read_cascade
 from tlm_edge.runtime.cascade import Votes, vote_in_turn
-from tlm_edge.runtime.classifier import Prediction, batches_by_length, to_predictions, votes_in_batches
+from tlm_edge.runtime.classifier import Prediction, TokenIds, batches_by_length, to_predictions, votes_in_batches
 from tlm_edge.runtime.tokenize import TextEncoder, pad
 from tlm_edge.runtime.vote import soft_vote
 
@@ -76,7 +76,7 @@ class TorchClassifier:
             logits[batch] = np.stack([self._logits(member, *arrays) for member in self.members], axis=1)
         return logits
 
-    def _vote(self, token_ids: Sequence[Sequence[int]]) -> Votes:
+    def _vote(self, token_ids: TokenIds) -> Votes:
         input_ids, attention_mask = self._arrays(token_ids)
         if self.cascade is not None:
             return vote_in_turn(
@@ -88,7 +88,7 @@ class TorchClassifier:
         logits = np.stack([self._logits(each, input_ids, attention_mask) for each in self.members], axis=1)
         return Votes(soft_vote(logits, self.weights))
 
-    def _arrays(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    def _arrays(self, token_ids: TokenIds) -> tuple[Tensor, Tensor]:
         input_ids, attention_mask = (torch.from_numpy(array) for array in pad(token_ids, self._pad_token_id))
         return input_ids, attention_mask
 

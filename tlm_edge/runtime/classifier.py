@@ -10,8 +10,8 @@ import numpy as np
 
 from tlm_edge.runtime.cascade import Votes
 
-#: The token ids of the texts of a batch.
-TokenIds = Sequence[Sequence[int]]
+#: The token ids of the texts of a batch, int64.
+TokenIds = Sequence[np.ndarray]
 Text = TypeVar("Text")
 
 _TEXTS_AT_A_TIME = 1024
@@ -67,7 +67,7 @@ def to_predictions(
 
 def votes_in_batches(
     texts: Sequence[Text],
-    token_ids: Callable[[Sequence[Text]], Sequence[Sequence[int]]],
+    token_ids: Callable[[Sequence[Text]], TokenIds],
     labels: int,
     max_tokens: int,
     run_all: Callable[[Iterator[TokenIds]], Iterable[Votes]],

@@ -57,12 +57,13 @@ def read_reference(path: Path) -> Reference:
 
 def run_sequences(classifier: BundleClassifier, sequences: Sequence[Sequence[int]]) -> Logits:
     """Run every sequence alone, and again in padded batches that mix short and long ones."""
-    alone = np.concatenate([member_logits(classifier.outputs([sequence])) for sequence in sequences])
+    token_ids = [np.array(sequence, dtype=np.int64) for sequence in sequences]
+    alone = np.concatenate([member_logits(classifier.outputs([ids])) for ids in token_ids])
     padded = np.empty_like(alone)
-    batches = max(1, len(sequences) // _BATCH)
+    batches = max(1, len(token_ids) // _BATCH)
     for first in range(batches):
-        batch = list(range(first, len(sequences), batches))
-        padded[batch] = member_logits(classifier.outputs([sequences[index] for index in batch]))
+        batch = list(range(first, len(token_ids), batches))
+        padded[batch] = member_logits(classifier.outputs([token_ids[index] for index in batch]))
     return Logits(alone, padded)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
+from numpy.typing import ArrayLike
 
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.runtime.words import WordTokens
@@ -34,8 +35,8 @@ class TextEncoder:
         self.words = WordTokens.of(self._tokenizer, max_length)
         self._parallel = parallel
 
-    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special tokens included, cut to the maximum length.
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text, int64 (tokens,), special tokens included, cut to the maximum length; not writable.
 
         Half of a surrogate pair, which no UTF-8 text can hold, is read as U+FFFD, the replacement character.
         """
@@ -44,30 +45,32 @@ class TextEncoder:
         rest = iter(self._by_library(left) if left else ())
         return [next(rest) if ids is None else ids for ids in found]
 
-    def _plain(self, text: str) -> list[int] | None:
+    def _plain(self, text: str) -> np.ndarray | None:
         return self.words.token_ids(text) if self.words is not None and isinstance(text, str) else None
 
-    def _by_library(self, texts: Sequence[str]) -> list[list[int]]:
+    def _by_library(self, texts: Sequence[str]) -> list[np.ndarray]:
         try:
             return self._encode(texts)
         except (TypeError, UnicodeEncodeError):
             return self._encode([well_formed(text) for text in texts])
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         # A batch of one, too: without the offsets that encode() keeps track of, it takes an eighth less time.
         batches = [list(texts)] if self._parallel else [[text] for text in texts]
-        return [encoding.ids for batch in batches for encoding in self._tokenizer.encode_batch_fast(batch)]
+        encodings = (encoding for batch in batches for encoding in self._tokenizer.encode_batch_fast(batch))
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
 
 
-def pad(token_ids: Sequence[Sequence[int]], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+def pad(token_ids: Sequence[ArrayLike], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
     """``input_ids`` and ``attention_mask``, int64 (texts, longest), padded on the right; the mask is 1 on tokens."""
     if len(token_ids) == 1:
         input_ids = np.array(token_ids, dtype=np.int64)
         return input_ids, np.ones_like(input_ids)
-    lengths = np.array([len(ids) for ids in token_ids], dtype=np.int64)
+    rows = [np.asarray(ids, dtype=np.int64) for ids in token_ids]
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
     attention_mask = (np.arange(lengths.max())[None, :] < lengths[:, None]).astype(np.int64)
     input_ids = np.full(attention_mask.shape, pad_token_id, dtype=np.int64)
-    input_ids[attention_mask.astype(bool)] = np.concatenate([np.asarray(ids, dtype=np.int64) for ids in token_ids])
+    input_ids[attention_mask.astype(bool)] = np.concatenate(rows)
     return input_ids, attention_mask
 
 

@@ -46,7 +46,7 @@ class EncodedExamples:
 
     def batch(self, indices: NDArray[np.int64], pad_token_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """``input_ids`` and ``attention_mask`` of some rows, int64 (rows, longest), padded on the right."""
-        return pad([self.ids(index) for index in indices], pad_token_id)  # type: ignore[misc]
+        return pad([self.ids(index) for index in indices], pad_token_id)
 
     def select(self, indices: NDArray[np.int64]) -> EncodedExamples:
         """Only the rows at ``indices``, in that order."""

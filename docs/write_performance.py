@@ -196,6 +196,8 @@ def _throughput() -> Iterator[str]:
         "Texts a second in int8, on all cores: `predict` from texts to labels; the runtime's own loop over arrays that "
         "are tokenized and padded already, on a session of one thread a core; the same on one session with all the "
         "threads; tokenization alone; and the share of the loop's speed that `predict` reaches with all that it does. "
+        "Beside it, the share of what the cores could do at most if they computed and tokenized without ever waiting for "
+        "each other or doing anything else. "
         "From the second round on all words are known: a word that was met before is looked up, not cut again. " + new
     )
     yield from _origin(result)
@@ -204,15 +206,19 @@ def _throughput() -> Iterator[str]:
         target, model = name.split(": ")
         speeds = {way: sorted(each)[len(each) // 2] for way, each in found["texts_per_second"].items()}
         share = found["share_of_loop"]["predict"]
+        cores = result["machine"]["cores"]
+        most = cores / (cores / speeds["loop"] + 1 / speeds["tokenization"])
         rows.append(
             [
                 RUNTIMES[target],
                 model,
                 *(f"{speeds[way]:,.0f}" for way in ("predict", "loop", "one session", "tokenization")),
                 f"{share['median']:.0%} ({share['min']:.0%}–{share['max']:.0%})",
+                f"{speeds['predict'] / most:.0%}",
             ]
         )
-    yield from _table(["runtime", "model", "predict", "loop", "one session", "tokenization", "share"], rows)
+    columns = ["runtime", "model", "predict", "loop", "one session", "tokenization", "share", "of the most"]
+    yield from _table(columns, rows)
 
 
 def _plain() -> Iterator[str]:

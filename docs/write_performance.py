@@ -196,8 +196,8 @@ def _throughput() -> Iterator[str]:
         "Texts a second in int8, on all cores: `predict` from texts to labels; the runtime's own loop over arrays that "
         "are tokenized and padded already, on a session of one thread a core; the same on one session with all the "
         "threads; tokenization alone; and the share of the loop's speed that `predict` reaches with all that it does. "
-        "Beside it, the share of what the cores could do at most if they computed and tokenized without ever waiting for "
-        "each other or doing anything else. "
+        "Beside it, the share of what the cores could do at most if they computed and tokenized without ever waiting "
+        "for each other or doing anything else. "
         "From the second round on all words are known: a word that was met before is looked up, not cut again. " + new
     )
     yield from _origin(result)

@@ -11,6 +11,7 @@ from tests.tiny_models import labelled_texts
 from tlm_edge.bench.devices import LOCAL, Address, list_devices, open_device
 from tlm_edge.bench.devices.local import LocalDevice, read_outcome
 from tlm_edge.bench.job import Job
+from tlm_edge.bench.new_words import NewWords
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.errors import UserError
@@ -35,6 +36,29 @@ def test_a_job_may_come_as_a_file(tiny_bundle, tmp_path):
     assert len(outcome["tokens"]) == 2
     assert outcome["tokens"][0] < outcome["tokens"][1]
     assert outcome["cpu_seconds"] > 0
+
+
+def test_every_pass_meets_the_same_new_words(tiny_bundle, monkeypatch):
+    encoder = BundleClassifier(open_bundle(tiny_bundle), 1).encoder
+    asked = []
+    ask = encoder.words._met_first
+    monkeypatch.setattr(encoder.words, "_met_first", lambda piece: asked.append(piece) or ask(piece))
+    texts = ("one two", "three two", "three four", "five")
+    words, passes = NewWords(encoder, texts), []
+    for _ in range(2):
+        asked.clear()
+        for index, text in enumerate(texts):
+            words.before(index)
+            encoder.token_ids([text])
+        passes.append(list(asked))
+    assert passes == [["one", "two", "four", "five"]] * 2
+
+
+def test_a_tokenizer_that_remembers_no_words_has_none_to_forget(tiny_bundle):
+    encoder = BundleClassifier(open_bundle(tiny_bundle), 1).encoder
+    encoder.words = None
+    NewWords(encoder, ("one",)).before(0)
+    assert encoder.words is None
 
 
 def test_a_process_that_measures_has_nothing_else_loaded(tiny_bundle):

@@ -29,6 +29,7 @@ from tlm_edge.bench.machine import (
     read_conditions,
     resident_mb,
 )
+from tlm_edge.bench.new_words import NewWords
 from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.runtime.bundle_classifier import BundleClassifier
 from tlm_edge.runtime.cascade import Votes
@@ -122,10 +123,11 @@ def mark(kind: int) -> None:
 
 def _time(classifier: BundleClassifier, job: Job) -> dict[str, Any]:
     before = read_conditions()
-    first_ms = _timed_pass(classifier, job, texts=1)[0].sum() / 1e6
-    _repeat(lambda: _timed_pass(classifier, job), inferences=1, seconds=job.warm_up_seconds)
+    first_ms = _timed_pass(classifier, dataclasses.replace(job, texts=job.texts[:1])).sum() / 1e6
+    words = NewWords(classifier.encoder, job.texts)
+    _repeat(lambda: _timed_pass(classifier, job, words), inferences=1, seconds=job.warm_up_seconds)
     busy, cpu, wall = busy_seconds(), time.process_time(), time.perf_counter()
-    passes = _repeat(lambda: _timed_pass(classifier, job), inferences=job.inferences, seconds=job.seconds)
+    passes = _repeat(lambda: _timed_pass(classifier, job, words), inferences=job.inferences, seconds=job.seconds)
     wall, cpu, busy_after = time.perf_counter() - wall, time.process_time() - cpu, busy_seconds()
     samples = np.concatenate(passes)
     others = None if busy is None or busy_after is None else max(0.0, (busy_after - busy - cpu) / wall)
@@ -152,11 +154,12 @@ def _token_ids(classifier: BundleClassifier, text: str, length: int | None) -> l
     return [np.concatenate([ids[:1], np.resize(words, length - 2), ids[-1:]])]
 
 
-def _timed_pass(classifier: BundleClassifier, job: Job, texts: int | None = None) -> np.ndarray:
+def _timed_pass(classifier: BundleClassifier, job: Job, words: NewWords | None = None) -> np.ndarray:
     """Nanoseconds of tokenization and of the model, int64 (texts, 2), one text at a time."""
-    chosen = job.texts[:texts]
-    samples = np.empty((len(chosen), 2), dtype=np.int64)
-    for index, text in enumerate(chosen):
+    samples = np.empty((len(job.texts), 2), dtype=np.int64)
+    for index, text in enumerate(job.texts):
+        if words is not None:
+            words.before(index)
         start = time.perf_counter_ns()
         token_ids = _token_ids(classifier, text, job.length)
         tokenized = time.perf_counter_ns()

@@ -46,6 +46,22 @@ def test_each_text_asks_until_its_vote_is_clear(logits, first, second):
         assert [member for member, rows in asked if row in rows] == list(cascade.order[:used])
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    LOGITS.map(lambda logits: logits.astype(np.float32)),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    st.sampled_from([(), (0.2, 0.5, 0.3)]),
+)
+def test_a_text_by_itself_gets_the_same_vote(logits, margins, weights):
+    cascade = Cascade((1, 2, 0), margins)
+    together = vote_in_turn(cascade, 5, lambda member, rows: logits[rows, member], weights)
+    for row in range(5):
+        alone = vote_in_turn(cascade, 1, lambda member, rows, row=row: logits[rows + row, member], weights)
+        assert alone.members_used.tolist() == [together.members_used[row]]
+        assert alone.probabilities.dtype == together.probabilities.dtype == np.float32
+        np.testing.assert_array_equal(alone.probabilities[0], together.probabilities[row])
+
+
 def test_no_one_is_asked_for_nothing():
     votes, asked = replay(Cascade((0, 1), (0.0,)), np.ones((3, 2, 4)))
     assert votes.members_used.tolist() == [1, 1, 1] and len(asked) == 1

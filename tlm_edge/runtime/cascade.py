@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, starmap
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from tlm_edge.runtime.vote import softmax
 
 #: Gives the logits (rows, labels) of the member with that number for the rows, int64 indices, that are still asked.
 Ask = Callable[[int, np.ndarray], np.ndarray]
+
+_FIRST_ROW = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,50 @@ def vote_in_turn(cascade: Cascade, rows: int, ask: Ask, weights: Sequence[float]
 
     ``weights`` are those of ``soft_vote``, by the members' numbers.
     """
+    turns = _turns(cascade, tuple(weights))
+    if rows == 1:
+        return _vote_of_one(turns, ask)
     undecided = np.arange(rows)
     used = np.zeros(rows, dtype=np.int64)
     total = np.zeros((0, 0))
-    shares = weights or (1.0,) * len(cascade.order)
-    # What the members asked so far weigh, by turn.
-    weighed = np.cumsum([shares[member] for member in cascade.order])
-    for turn, member in enumerate(cascade.order):
-        answer = softmax(ask(member, undecided))
-        if turn == 0:
+    for turn in turns:
+        answer = softmax(ask(turn.member, undecided))
+        if not used.any():
             total = np.zeros((rows, answer.shape[1]), dtype=answer.dtype)
-        total[undecided] += answer * total.dtype.type(shares[member])
+        total[undecided] += answer * turn.share
         used[undecided] += 1
-        if turn < len(cascade.margins):
-            clear = lead(total[undecided] / total.dtype.type(weighed[turn])) >= cascade.margins[turn]
-            undecided = undecided[~clear]
-            if not len(undecided):
-                break
-    return Votes(total / weighed[used - 1, None].astype(total.dtype), used)
+        undecided = undecided[~(lead(total[undecided] / turn.so_far) >= turn.margin)]
+        if not len(undecided):
+            break
+    weighed = np.array([turn.so_far for turn in turns], dtype=total.dtype)
+    return Votes(total / weighed[used - 1, None], used)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A member's turn: what it weighs, what all have weighed by then, and the lead that decides."""
+
+    member: int
+    share: float
+    so_far: float
+    margin: float
+
+
+@lru_cache(maxsize=64)
+def _turns(cascade: Cascade, weights: tuple[float, ...]) -> tuple[_Turn, ...]:
+    shares = [float(weights[member]) if weights else 1.0 for member in cascade.order]
+    margins = (*cascade.margins, 0.0)
+    return tuple(starmap(_Turn, zip(cascade.order, shares, accumulate(shares), margins, strict=True)))
+
+
+def _vote_of_one(turns: Sequence[_Turn], ask: Ask) -> Votes:
+    """The same numbers with half the steps: for a shallow member's text, NumPy's calls are most of the time."""
+    total = vote = np.zeros((1, 0))
+    used = 0
+    for used, turn in enumerate(turns, start=1):
+        answer = softmax(ask(turn.member, _FIRST_ROW)) * turn.share
+        total = answer if used == 1 else total + answer
+        vote = total / turn.so_far
+        if used == len(turns) or lead(vote)[0] >= turn.margin:
+            break
+    return Votes(vote, np.array([used]))

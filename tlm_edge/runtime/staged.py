@@ -42,12 +42,13 @@ class StagedSession:
         if self._cascade is None:
             logits = np.stack(self._all_logits(input_ids, attention_mask), axis=1)
             return {"probabilities": soft_vote(logits, self._weights), "member_logits": logits}
-        votes = vote_in_turn(
-            self._cascade,
-            len(input_ids),
-            lambda member, rows: self._members[member].run(input_ids[rows], attention_mask[rows])["logits"],
-            self._weights,
-        )
+
+        def ask(member: int, rows: np.ndarray) -> np.ndarray:
+            if len(rows) == len(input_ids):
+                return self._members[member].run(input_ids, attention_mask)["logits"]
+            return self._members[member].run(input_ids[rows], attention_mask[rows])["logits"]
+
+        votes = vote_in_turn(self._cascade, len(input_ids), ask, self._weights)
         used = votes.members_used
         return {"probabilities": votes.probabilities} | ({} if used is None else {"members_used": used})
 

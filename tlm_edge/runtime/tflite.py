@@ -71,13 +71,13 @@ class TfliteSession:
         Raises ``UserError`` if a text is longer than the longest signature.
         """
         with self._lock:
+            if len(input_ids) == 1:
+                return self._run_row(input_ids[0], attention_mask[0])
             rows = [self._run_row(*row) for row in zip(input_ids, attention_mask, strict=True)]
-        if len(rows) == 1:
-            return rows[0]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
     def _run_row(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
-        seen = np.flatnonzero(attention_mask)
+        seen = attention_mask.nonzero()[0]
         tokens = int(seen[-1]) + 1 if len(seen) else 0
         for signature in self._signatures:
             if tokens <= signature.length:

@@ -36,7 +36,7 @@ class TextEncoder:
         self._parallel = parallel
 
     def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Token ids of each text, int64 (tokens,), special tokens included, cut to the maximum length; not writable.
+        """Token ids of each text, int64 (tokens,), special tokens included, cut to the maximum length.
 
         Half of a surrogate pair, which no UTF-8 text can hold, is read as U+FFFD, the replacement character.
         """
@@ -64,8 +64,8 @@ class TextEncoder:
 def pad(token_ids: Sequence[ArrayLike], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
     """``input_ids`` and ``attention_mask``, int64 (texts, longest), padded on the right; the mask is 1 on tokens."""
     if len(token_ids) == 1:
-        input_ids = np.array(token_ids, dtype=np.int64)
-        return input_ids, np.ones_like(input_ids)
+        input_ids = np.asarray(token_ids[0], dtype=np.int64)[None]
+        return input_ids, np.ones(input_ids.shape, dtype=np.int64)
     rows = [np.asarray(ids, dtype=np.int64) for ids in token_ids]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     attention_mask = (np.arange(lengths.max())[None, :] < lengths[:, None]).astype(np.int64)

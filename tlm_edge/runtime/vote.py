@@ -9,9 +9,10 @@ import numpy as np
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last axis; any shape, float32 or float64 in and out."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    normalized: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
-    return normalized
+    shifted: np.ndarray = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= np.add.reduce(shifted, axis=-1, keepdims=True)
+    return shifted
 
 
 def soft_vote(member_logits: np.ndarray, weights: Sequence[float] = ()) -> np.ndarray:

@@ -61,7 +61,7 @@ class WordTokens:
             return None
         # Every piece has a token at least, so that later ones are cut away.
         ids = self._ids(text.split(None, self._room)[: self._room])
-        return np.frombuffer(self._before + ids[: self._room * _ID.itemsize] + self._after, dtype=_ID)
+        return np.frombuffer(bytearray(self._before + ids[: self._room * _ID.itemsize] + self._after), dtype=_ID)
 
     def _ids(self, pieces: list[str]) -> bytes:
         known = self.known.get

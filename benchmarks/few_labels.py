@@ -2,11 +2,11 @@
 
     python benchmarks/few_labels.py [--work FOLDER] [--finished]
 
-Every draw takes other training rows, the first those of ``--rows-per-label``; the members are what ``tlm-edge committee
-train`` makes of them with its defaults, one of each shipped encoder, the n-grams what ``tlm-edge ngrams`` does. TF-IDF
-(words and pairs) with logistic regression is that of ``tlm-edge reproduce``. The test rows are spread evenly over the
-test file. What a draw gave is kept in FOLDER, and the same command goes on from there. In-process, on one thread. What
-the defaults are worth is shown on the first draw by leaving their parts away, with the first encoder.
+Every draw takes other training rows, the first those of ``--rows-per-label``; the members, the n-grams and the weights
+of their votes are what ``tlm-edge committee train --with-ngrams`` makes of them with its defaults and the shipped
+encoders. TF-IDF (words and pairs) with logistic regression is that of ``tlm-edge reproduce``. The test rows are spread
+evenly over the test file. What a draw gave is kept in FOLDER, and the same command goes on from there. In-process, on
+one thread. What the defaults are worth is shown on the first draw by leaving their parts away, with the first encoder.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from tlm_edge.compile.rewrite import rewrite  # noqa: E402
 from tlm_edge.data.tasks import ROWS_SEED, Examples, Task, draw_rows, load_examples, load_task  # noqa: E402
 from tlm_edge.data.tokenizer import load_tokenizer  # noqa: E402
 from tlm_edge.files import write_json  # noqa: E402
+from tlm_edge.modeling.committee import member_folders, vote_weights  # noqa: E402
 from tlm_edge.modeling.members import load_ours  # noqa: E402
 from tlm_edge.modeling.ngrams import NgramClassifier  # noqa: E402
 from tlm_edge.reproduce.baseline import baseline_probabilities  # noqa: E402
 from tlm_edge.runtime.classifier import batches_by_length  # noqa: E402
 from tlm_edge.shipped import ENCODERS, resolve_model  # noqa: E402
 from tlm_edge.training.classification import FinetuneJob, scratch_config  # noqa: E402
+from tlm_edge.training.committee_training import CommitteeJob, run_committee  # noqa: E402
 from tlm_edge.training.examples import encode_examples  # noqa: E402
 from tlm_edge.training.finetune import FinetuneRecipe  # noqa: E402
 from tlm_edge.training.finetune_job import run_finetune  # noqa: E402
-from tlm_edge.training.ngrams import NgramJob, train_ngrams  # noqa: E402
 from tlm_edge.training.scoring import example_probabilities  # noqa: E402
 
 TASKS = {
@@ -125,17 +126,17 @@ def accuracies(folder: Path, task: Task, train: Examples, test: Examples, *, con
     def tuned(seed: int, kind: str, **changes: Any) -> np.ndarray:
         out = folder / f"{kind}-{seed}"
         run_finetune(replace(job, out=out, **{"recipe": replace(recipe, seed=seed), **changes}))
-        return answers(out, test)
+        return answers(out, test, out)
 
-    members = [tuned(seed, "member", checkpoint=encoder) for seed, encoder in enumerate(encoders)]
-    train_ngrams(NgramJob((str(data),), folder / "ngrams", tokenizer=folder / "member-0"))
-    ngrams = answers(folder / "ngrams", test)
+    committee = folder / "committee"
+    run_committee(CommitteeJob(len(encoders), committee, job, tuple(encoders), with_ngrams=True))
+    *members, ngrams = (answers(member, test, committee) for member in member_folders(committee))
     voted = {
         "member": members,
         "n-grams": [ngrams],
         "TF-IDF": [baseline_probabilities(train.texts, train.labels, test.texts, len(task.labels), 0)],
         "committee of 3": [np.mean(members, axis=0)],
-        COMMITTEE: [np.mean([*members, ngrams], axis=0)],
+        COMMITTEE: [np.average([*members, ngrams], axis=0, weights=vote_weights(committee))],
     }
     if controls:
         scratch = scratch_config("bert-1", encoders[0], hidden_size=None, heads=None, layers=None)
@@ -150,10 +151,10 @@ def accuracies(folder: Path, task: Task, train: Examples, test: Examples, *, con
     }
 
 
-def answers(checkpoint: Path, test: Examples) -> np.ndarray:
+def answers(checkpoint: Path, test: Examples, tokenizer_folder: Path) -> np.ndarray:
     """Probabilities (rows, labels) of the texts of ``test``; of a BERT in its rewritten form, which is quicker."""
     model = load_ours(checkpoint)
-    tokenizer = load_tokenizer(checkpoint)
+    tokenizer = load_tokenizer(tokenizer_folder)
     config = model.config
     examples = encode_examples(tokenizer, test.texts, test.labels, config.max_position_embeddings)
     if isinstance(model, NgramClassifier):

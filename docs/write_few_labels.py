@@ -35,8 +35,10 @@ STEPS = (
     "arXiv 2202.10054).",
     "**Few rows are passed over more often.** Eight passes over 32 rows are eight steps, which teach little: without "
     "`--epochs` there are at least a hundred.",
-    "**All rows are learned.** Fewer than 500 are not divided: a tenth of them could not tell one epoch from another. "
-    "`--validation-share` does it all the same.",
+    "**All rows are learned.** Fewer than 2,000 are not divided: a tenth of them could not tell one epoch from "
+    "another. `--validation-share` does it all the same.",
+    "**N-grams have half of the vote** (`--with-ngrams`) where rows are too few to weight the votes by; folds of the "
+    "rows choose how strongly they are regularised. Encoders err alike, and n-grams otherwise.",
 )
 WEIGHTS = (
     "These are weights alone. The classifier is a plain BERT as before: the [exact rewrite](exact-rewrite.md), every "
@@ -52,7 +54,10 @@ CHOICE = (
     "(0.33 without training on AG News, where guessing gives 0.25; trained on, no better than the regression), the "
     "pre-trained prediction head as the pooler (no better than the identity, and no plain BERT), frozen embeddings "
     "(half a point to two points worse), 150 and 400 steps instead of 60 (no better), learning rates of 1e-3 and 2e-3 "
-    "(no better, and worse)."
+    "(no better, and worse). Likewise, on 1,500 held-out training rows of the same two tasks: half of the vote for "
+    "n-grams that are weakly regularised, instead of equal votes and a fixed strength, gave 0.5 points on the mean of "
+    "ten draws (-0.5 … +1.5), and to learn all rows instead of nine tenths 0.6 points on the mean of five with 512 to "
+    "1,792 rows (+0.1 … +1.5)."
 )
 LIMITS = (
     "DBPedia's and FewRel's texts come from Wikipedia, and some may occur, unlabelled, in the pre-training text.",

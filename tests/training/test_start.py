@@ -106,7 +106,7 @@ def test_few_rows_are_passed_over_more_often_and_all_learned(tmp_path: Path) -> 
 def test_a_tenth_is_held_out_of_rows_enough(tiny_tokenizer: Path, tmp_path: Path) -> None:
     texts, labels = labelled_texts()
     rows = [json.dumps({"text": text, "label": LABELS[label]}) for text, label in zip(texts, labels, strict=True)]
-    for times, held in ((1, None), (3, 60)):
+    for times, held in ((9, None), (10, 200)):
         data = tmp_path / f"{times}.jsonl"
         data.write_text("\n".join(rows * times) + "\n", encoding="utf-8")
         ready = prepare(finetune_job(tiny_tokenizer, tmp_path / "out", data=(str(data),), validation_share=None))

@@ -65,7 +65,7 @@ def finetune(
     mask_probability: training.MaskProbabilityOption = 0.3,
     label_smoothing: training.LabelSmoothingOption = 0.0,
     class_balance: training.ClassBalanceOption = False,
-    validation_share: training.FinetuneValidationShareOption = None,
+    validation_share: training.ValidationShareOption = None,
     patience: training.PatienceOption = 3,
     max_length: training.MaxLengthOption = None,
     plain_start: training.PlainStartOption = False,

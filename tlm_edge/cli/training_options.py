@@ -109,16 +109,6 @@ ClassBalanceOption = Annotated[
     ),
 ]
 ValidationShareOption = Annotated[
-    float,
-    typer.Option(
-        "--validation-share",
-        min=0.0,
-        max=0.9,
-        metavar="X",
-        help="Share of the training rows held out for validation if DATA has no validation split; 0 for none.",
-    ),
-]
-FinetuneValidationShareOption = Annotated[
     float | None,
     typer.Option(
         "--validation-share",
@@ -126,7 +116,7 @@ FinetuneValidationShareOption = Annotated[
         max=0.9,
         metavar="X",
         help="Share of the training rows held out for validation if DATA has no validation split; 0 for none. If not "
-        "given a tenth, or none of fewer than 500 rows: then all are learned and the last epoch is kept.",
+        "given a tenth, or none of fewer than 2,000 rows: then all are learned and the last epoch is kept.",
     ),
 ]
 PatienceOption = Annotated[
@@ -209,7 +199,8 @@ WithNgramsOption = Annotated[
     bool,
     typer.Option(
         "--with-ngrams",
-        help="Let a linear classifier of n-grams vote, too; a hundred held-out rows a member weight the votes.",
+        help="Let a linear classifier of n-grams vote, too; a hundred held-out rows a member weight the votes. With "
+        "fewer it has half of the vote.",
     ),
 ]
 

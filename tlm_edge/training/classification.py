@@ -23,7 +23,7 @@ from tlm_edge.training.tokens import special_id, special_ids
 
 #: The share of the training rows that is held out where nothing else is said, and the fewest rows worth holding out.
 _USUAL_SHARE = 0.1
-_FEWEST_HELD_OUT = 50
+_FEWEST_HELD_OUT = 200
 
 
 class LabelledJob(Protocol):

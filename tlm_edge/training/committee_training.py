@@ -41,7 +41,7 @@ class CommitteeJob:
     validation split. With ``pretrain`` each member first gets an encoder of its own, seeded likewise and kept in
     ``encoders_out``; otherwise ``encoders`` are taken in turn, or all start as the job says. ``with_ngrams`` adds a
     linear classifier of n-grams, which may vote with a single member. The validation split weights the votes if it has
-    rows enough; then the n-grams learn it, too.
+    rows enough, and else the n-grams have half of them; then the n-grams learn it, too.
     """
 
     members: int
@@ -204,9 +204,14 @@ def _train_ngrams(job: CommitteeJob, member: Path, out: Path, before: Path) -> N
 
 
 def _weights(job: CommitteeJob, held_out: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, ...]:
-    """The votes' weights by probabilities and labels of held-out rows; none without n-grams or rows enough."""
-    if not job.with_ngrams or held_out is None or len(held_out[1]) < ROWS_A_MEMBER * len(held_out[0]):
+    """The votes' weights by probabilities and labels of held-out rows; none without n-grams.
+
+    With too few rows n-grams have half of the vote, since encoders err alike and n-grams otherwise.
+    """
+    if not job.with_ngrams:
         return ()
+    if held_out is None or len(held_out[1]) < ROWS_A_MEMBER * len(held_out[0]):
+        return (*(0.5 / job.members for _ in range(job.members)), 0.5)
     return fit_weights(*held_out)
 
 

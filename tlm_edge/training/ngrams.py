@@ -25,10 +25,13 @@ from tlm_edge.training.provenance import described_sources, environment
 from tlm_edge.training.scoring import evaluate_examples
 from tlm_edge.training.tokens import special_id
 
-#: Strengths of regularisation (scikit-learn's C, the larger the weaker) of which held-out rows choose.
-STRENGTHS = (0.3, 1.0, 3.0, 10.0)
+#: Strengths of regularisation (scikit-learn's C, the larger the weaker) of which held-out rows choose, or folds.
+STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 #: The one that is taken where there are no rows to choose by.
 _USUAL_STRENGTH = 3.0
+#: With fewer held-out rows than this, folds of the training rows choose.
+_FEW_HELD_OUT = 200
+_FOLDS = 3
 _ITERATIONS = 300
 #: The logit of a label that no training row has.
 _NEVER = -30.0
@@ -52,7 +55,7 @@ class NgramJob:
     label_column: str | None = None
     columns: tuple[str, ...] = ()
     rows_per_label: int | None = None
-    validation_share: float | None = 0.1
+    validation_share: float | None = None
     half: bool = False
     seed: int = 0
     #: Where the classifier goes, too, as it was before it learned the held-out rows, so that they can weight votes.
@@ -62,8 +65,8 @@ class NgramJob:
 def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
     """Fit the classifier, write its checkpoint ``job.out``, and return the content of its ``training.json``.
 
-    Held-out rows choose the regularisation; then they are learned, too. Raises ``UserError`` for input that doesn't
-    fit.
+    Held-out rows choose the regularisation, and folds of the training rows where the held-out ones are few; in the end
+    all are learned. Raises ``UserError`` for input that doesn't fit.
     """
     refuse_existing(job.out, force=force)
     tokenizer = load_tokenizer(job.tokenizer)
@@ -83,18 +86,17 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
     )
     start = time.perf_counter()
     held_out: ClassificationMetrics | None = None
-    if validation is None:
-        strength, model = _USUAL_STRENGTH, next(_fitted(train, config, [_USUAL_STRENGTH]))
+    if validation is None or len(validation) < _FEW_HELD_OUT:
+        strength = _strength_by_folds(train, config, job.seed)
+        model = next(_fitted(train, config, [strength]))
     else:
-        trials = [
-            (_score(fitted, validation, config), strength, fitted)
-            for strength, fitted in zip(STRENGTHS, _fitted(train, config, STRENGTHS), strict=True)
-        ]
-        held_out, strength, before = min(trials, key=lambda trial: trial[0].loss)
+        strength, model = _likeliest(train, validation, config)
+    if validation is not None:
+        held_out = _score(model, validation, config)
         if job.before_refit is not None:
             # An interrupted run may have left it.
             with new_folder(job.before_refit, force=True) as folder:
-                save_ngrams(folder, before, job.tokenizer, half=job.half)
+                save_ngrams(folder, model, job.tokenizer, half=job.half)
         model = next(_fitted(train.joined(validation), config, [strength]))
     scores = None if test is None else _score(model, test, config)
     recipe = {
@@ -123,6 +125,37 @@ def train_ngrams(job: NgramJob, *, force: bool = False) -> dict[str, Any]:
         text = ngrams_card(job.out.name, config, recipe, held_out, scores)
         (folder / "README.md").write_text(text, encoding="utf-8")
     return recipe
+
+
+def _likeliest(train: EncodedExamples, held_out: EncodedExamples, config: NgramConfig) -> tuple[float, NgramClassifier]:
+    """The strength, and what it makes of ``train``, under which the labels of ``held_out`` are likeliest.
+
+    Weaker ones are tried until they get worse: the weaker, the longer it takes.
+    """
+    trials = zip(STRENGTHS, _fitted(train, config, STRENGTHS), strict=True)
+    best = next(trials)
+    least = _score(best[1], held_out, config).loss
+    for trial in trials:
+        loss = _score(trial[1], held_out, config).loss
+        if loss >= least:
+            break
+        best, least = trial, loss
+    return best
+
+
+def _strength_by_folds(examples: EncodedExamples, config: NgramConfig, seed: int) -> float:
+    """The strength under which rows that were left out are likeliest; the usual one where a label has a single row."""
+    from sklearn.model_selection import StratifiedKFold
+
+    least = int(np.unique(examples.labels, return_counts=True)[1].min())
+    if least < 2:
+        return _USUAL_STRENGTH
+    losses = np.zeros(len(STRENGTHS))
+    folds = StratifiedKFold(min(_FOLDS, least), shuffle=True, random_state=seed)
+    for inner, outer in folds.split(examples.labels, examples.labels):
+        fitted = _fitted(examples.select(inner), config, STRENGTHS)
+        losses += [_score(model, examples.select(outer), config).loss * len(outer) for model in fitted]
+    return STRENGTHS[int(losses.argmin())]
 
 
 def _fitted(examples: EncodedExamples, config: NgramConfig, strengths: Sequence[float]) -> Iterator[NgramClassifier]:

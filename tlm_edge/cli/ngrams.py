@@ -35,18 +35,7 @@ def ngrams(
     max_length: Annotated[
         int, typer.Option("--max-length", min=3, metavar="N", help="Tokens that a text is cut to.")
     ] = 128,
-    validation_share: Annotated[
-        float | None,
-        typer.Option(
-            "--validation-share",
-            min=0.0,
-            max=0.9,
-            metavar="X",
-            help="Share of the training rows that chooses the regularisation if DATA has no validation split; 0 for "
-            "none. If not given a tenth, or none of fewer than 2,000 rows. Where fewer than 200 rows would choose, "
-            "folds do.",
-        ),
-    ] = None,
+    validation_share: training.ValidationShareOption = None,
     test_data: training.TestDataOption = None,
     text_column: TextColumnOption = None,
     label_column: LabelColumnOption = None,

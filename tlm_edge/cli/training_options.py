@@ -116,7 +116,7 @@ ValidationShareOption = Annotated[
         max=0.9,
         metavar="X",
         help="Share of the training rows held out for validation if DATA has no validation split; 0 for none. If not "
-        "given a tenth, or none of fewer than 2,000 rows: then all are learned and the last epoch is kept.",
+        "given a tenth, or none of fewer than 2,000 rows: then the last epoch is kept, and folds choose for n-grams.",
     ),
 ]
 PatienceOption = Annotated[

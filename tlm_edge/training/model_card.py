@@ -89,7 +89,7 @@ def ngrams_card(
         metadata["model-index"] = evaluation_metadata(name, dataset, "test", test)
         sections.append(("Test", "Never trained nor chosen on.\n\n" + scores(test)))
     if validation:
-        held = "Of the same model before the held-out rows were learned too; the regularisation was chosen on them."
+        held = "Of the same model before the held-out rows were learned too; they may have chosen the regularisation."
         sections.append(("Validation", f"{held}\n\n{scores(validation)}"))
     training = {
         "data": data,

@@ -7,7 +7,7 @@ package org.tlmedge.core
  * The rule of `tlm_edge/runtime/cascade.py`, in the same single precision.
  */
 class Cascade(val order: List<Int>, margins: List<Double>) {
-    private val margins = FloatArray(margins.size) { margins[it].toFloat() }
+    val margins = FloatArray(margins.size) { margins[it].toFloat() }
 
     /** What is wrong with it, a clause, or null. */
     fun fault(): String? = when {

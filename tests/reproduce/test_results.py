@@ -8,8 +8,12 @@ import pytest
 from tests.reproduce.small import outcome, probabilities
 from tests.tiny_models import labelled_texts
 from tlm_edge.reproduce.findings import find
+from tlm_edge.reproduce.jobs import Place
 from tlm_edge.reproduce.outcome import write_outcome
+from tlm_edge.reproduce.plan import read_plan
 from tlm_edge.reproduce.results import distil, read_results
+from tlm_edge.reproduce.runs import plan_runs
+from tlm_edge.reproduce.schedule import start_state
 from tlm_edge.runtime.errors import UserError
 
 
@@ -63,6 +67,38 @@ def test_what_is_kept_gives_the_same_results_without_probabilities(results, repr
     assert files == ["answers.npz", "outcomes.jsonl", "overlap.json", "plan.toml"]
     text = labelled_texts()[0][0]
     assert not any(text.encode() in path.read_bytes() for path in (tmp_path / "kept").iterdir())
+
+
+def test_a_reproduction_goes_on_from_what_is_kept(results, reproduction, tiny_checkpoint, tmp_path) -> None:
+    distil(reproduction, tmp_path / "kept")
+    folder = tmp_path / "goes-on"
+    shutil.copytree(tmp_path / "kept", folder)
+    place = Place(read_plan(folder / "plan.toml"), folder, None)
+    done = start_state(place, plan_runs(place.plan)).done
+    assert done == {outcome.run for outcome in results.outcomes}
+
+    def write(corpus, seed):
+        expected = np.array(labelled_texts()[1])
+        write_outcome(
+            folder / "outcomes",
+            outcome("bert-1", corpus, seed),
+            expected=expected,
+            probabilities=probabilities(tiny_checkpoint),
+        )
+
+    write("few", 0)
+    more = read_results(folder)
+    assert len(more.outcomes) == len(results.outcomes) + 1
+    assert more.committees == results.committees
+    assert all(np.array_equal(more.predicted[name], rows) for name, rows in results.predicted.items())
+    # A committee of one that was done again and one of which only the labels are kept has no votes to average.
+    write("texts", 0)
+    again = read_results(folder)
+    assert [committee.corpus for committee in again.committees] == [None]
+    distil(folder, tmp_path / "kept-again")
+    assert read_results(tmp_path / "kept-again").committees == again.committees
+    write("texts", 1)
+    assert {committee.corpus for committee in read_results(folder).committees} == {None, "texts"}
 
 
 def test_answers_to_other_rows_are_refused(reproduction, tmp_path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tlm_edge.reproduce.baseline import baseline_probabilities
 from tlm_edge.reproduce.conditions import Design
 from tlm_edge.reproduce.jobs import Place
+from tlm_edge.reproduce.kept import kept_runs
 from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, outcome_path, read_outcomes, write_outcome
 from tlm_edge.reproduce.overlap import Overlap, count_tokens, overlap_of_counts, unmarked
 from tlm_edge.reproduce.results import BASELINE, read_overlaps, write_overlaps
@@ -32,8 +33,10 @@ def measure(place: Place) -> None:
     corpora = dict.fromkeys(o.corpus for o in outcomes if o.kind == "pretrain" and o.corpus is not None)
     tasks = dict.fromkeys(o.task for o in outcomes if o.kind == "finetune" and o.task is not None)
     _measure_overlaps(place, corpora, [task for task in Design.of(place.plan).tasks if task in tasks])
+    kept = kept_runs(place.folder)
     for task in tasks:
-        if not outcome_path(place.folder / OUTCOMES, f"{BASELINE}-{task}").exists():
+        run = f"{BASELINE}-{task}"
+        if run not in kept and not outcome_path(place.folder / OUTCOMES, run).exists():
             _measure_words(place, task)
 
 

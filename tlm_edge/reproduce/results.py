@@ -7,8 +7,7 @@ are then dispensable, and texts were never part of it.
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, groupby, islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from tlm_edge.files import new_folder
 from tlm_edge.reproduce.conditions import MIXED, Design
 from tlm_edge.reproduce.folder import PLAN
+from tlm_edge.reproduce.kept import read_kept, write_kept
 from tlm_edge.reproduce.outcome import OUTCOMES, Outcome, read_expected, read_outcomes, read_probabilities
 from tlm_edge.reproduce.overlap import Overlap
 from tlm_edge.reproduce.plan import SCRATCH, Plan, read_plan
@@ -30,8 +30,6 @@ from tlm_edge.runtime.from_json import JsonShapeError, from_json
 OVERLAPS = "overlap.json"
 #: The kind of outcomes that no training has, and how their names begin.
 BASELINE = "baseline"
-_LINES, _ANSWERS = "outcomes.jsonl", "answers.npz"
-_EXPECTED = "expected/"
 #: Committees of one size that are formed of the same members.
 _MOST_COMMITTEES = 12
 
@@ -88,41 +86,41 @@ class Results:
 def read_results(folder: Path) -> Results:
     """The results in the folder of a reproduction, finished or not, or in one that ``distil`` wrote.
 
-    Outcomes of what the plan no longer names are passed over. Raises ``UserError`` for a folder that is neither, and
-    for what can't be read in it.
+    A folder may be both, a reproduction that goes on from what is kept of an earlier one: what was done again counts.
+    Outcomes of what the plan no longer names are passed over, and so are committees whose members' probabilities are
+    not all at hand and whose answers weren't kept. Raises ``UserError`` for a folder that is neither, and for what
+    can't be read in it.
     """
     plan = read_plan(folder / PLAN)
-    overlaps = read_overlaps(folder)
-    if (folder / _LINES).is_file():
-        return _read_kept(folder, plan, overlaps)
-    outcomes = _of_plan(plan, read_outcomes(folder / OUTCOMES))
-    classifiers = [outcome for outcome in outcomes if outcome.probabilities]
-    expected = {o.task or "": read_expected(folder / OUTCOMES, o) for o in classifiers}
-    probabilities = {o.run: read_probabilities(folder / OUTCOMES, o).astype(np.float32) for o in classifiers}
-    for outcome in classifiers:
-        if len(probabilities[outcome.run]) != len(expected[outcome.task or ""]):
+    kept = read_kept(folder)
+    own = {outcome.run: outcome for outcome in read_outcomes(folder / OUTCOMES)}
+    outcomes = _of_plan(plan, ({outcome.run: outcome for outcome in kept.outcomes} | own).values())
+    probabilities: dict[str, NDArray[np.float32]] = {}
+    expected: dict[str, NDArray[np.int64]] = {}
+    predicted: dict[str, NDArray[np.int64]] = {}
+    for outcome in outcomes:
+        if outcome.task is None or not outcome.probabilities:
+            continue
+        if outcome.run in own:
+            asked = read_expected(folder / OUTCOMES, outcome)
+            rows = read_probabilities(folder / OUTCOMES, outcome).astype(np.float32)
+            probabilities[outcome.run], predicted[outcome.run] = rows, rows.argmax(axis=1)
+        else:
+            asked, predicted[outcome.run] = kept.expected[outcome.task], kept.predicted[outcome.run]
+        if not np.array_equal(asked, expected.setdefault(outcome.task, asked)):
+            raise UserError(f"{folder}: {outcome.run} was tested on other rows of {outcome.task} than others were")
+        if len(predicted[outcome.run]) != len(asked):
             raise UserError(
                 f"{folder / OUTCOMES / outcome.run}.npy: not as many rows as {outcome.expected}: delete both"
             )
-    predicted = {name: rows.argmax(axis=1) for name, rows in probabilities.items()}
-    committees = _committees(Design.of(plan), outcomes)
-    for committee in committees:
-        votes = [probabilities[member] for member in committee.members]
-        predicted[committee.name] = np.mean(votes, axis=0).argmax(axis=1)
-    return Results(plan, outcomes, committees, expected, predicted, overlaps)
-
-
-def _read_kept(folder: Path, plan: Plan, overlaps: dict[str, dict[str, Overlap]]) -> Results:
-    outcomes = _of_plan(plan, _read_lines(folder / _LINES))
-    answers = _read_answers(folder / _ANSWERS)
-    committees = _committees(Design.of(plan), outcomes)
-    tuned = [outcome for outcome in outcomes if outcome.probabilities]
-    needed = [f"{_EXPECTED}{outcome.task}" for outcome in tuned] + [*_names(tuned), *_names(committees)]
-    if lacking := [name for name in needed if name not in answers]:
-        raise UserError(f"{folder / _ANSWERS}: no {lacking[0]} in it: restore the file")
-    expected = {name.removeprefix(_EXPECTED): answers[name] for name in needed if name.startswith(_EXPECTED)}
-    predicted = {name: answers[name] for name in needed if not name.startswith(_EXPECTED)}
-    return Results(plan, outcomes, committees, expected, predicted, overlaps)
+    for committee in (committees := _committees(Design.of(plan), outcomes)):
+        if probabilities.keys() >= set(committee.members):
+            votes = [probabilities[member] for member in committee.members]
+            predicted[committee.name] = np.mean(votes, axis=0).argmax(axis=1)
+        elif own.keys().isdisjoint(committee.members) and committee.name in kept.predicted:
+            predicted[committee.name] = kept.predicted[committee.name]
+    known = tuple(committee for committee in committees if committee.name in predicted)
+    return Results(plan, outcomes, known, expected, predicted, read_overlaps(folder))
 
 
 def distil(folder: Path, out: Path) -> Results:
@@ -131,15 +129,9 @@ def distil(folder: Path, out: Path) -> Results:
     It has no probabilities and no texts, and gives the same findings. Raises ``UserError`` as ``read_results`` does.
     """
     results = read_results(folder)
-    largest = max((int(rows.max(initial=0)) for rows in results.expected.values()), default=0)
-    dtype = np.uint8 if largest < 256 else np.uint16
-    arrays = {f"{_EXPECTED}{task}": rows.astype(dtype) for task, rows in results.expected.items()}
-    arrays |= {name: rows.astype(dtype) for name, rows in results.predicted.items()}
     with new_folder(out, force=True) as kept:
         (kept / PLAN).write_bytes((folder / PLAN).read_bytes())
-        lines = [json.dumps(asdict(outcome), ensure_ascii=False) + "\n" for outcome in results.outcomes]
-        (kept / _LINES).write_text("".join(lines), encoding="utf-8")
-        np.savez_compressed(kept / _ANSWERS, allow_pickle=False, **arrays)
+        write_kept(kept, results.outcomes, results.expected, results.predicted)
         write_overlaps(kept, results.overlaps)
     return results
 
@@ -152,11 +144,7 @@ def write_overlaps(folder: Path, overlaps: dict[str, dict[str, Overlap]]) -> Non
 
 def _of_plan(plan: Plan, outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
     names = {run.name for run in plan_runs(plan)} | {f"{BASELINE}-{task}" for task in plan.tasks}
-    return tuple(outcome for outcome in outcomes if outcome.run in names)
-
-
-def _names(things: Sequence[Outcome] | Sequence[Committee]) -> Iterator[str]:
-    yield from (thing.run if isinstance(thing, Outcome) else thing.name for thing in things)
+    return tuple(outcome for outcome in sorted(outcomes, key=lambda one: one.run) if outcome.run in names)
 
 
 def _committees(design: Design, outcomes: Sequence[Outcome]) -> tuple[Committee, ...]:
@@ -182,22 +170,6 @@ def _committees(design: Design, outcomes: Sequence[Outcome]) -> tuple[Committee,
             name = f"committee-{task}-{MIXED}-{corpus}-{len(members_of)}"
             found.append(Committee(name, MIXED, corpus, task, tuple(members_of)))
     return tuple(found)
-
-
-def _read_lines(path: Path) -> Iterator[Outcome]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            yield from_json(Outcome, json.loads(line))
-        except (JsonShapeError, ValueError) as error:
-            raise UserError(f"{path}, line {number}: not an outcome ({error}): restore the file") from error
-
-
-def _read_answers(path: Path) -> dict[str, NDArray[np.int64]]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name].astype(np.int64) for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} can't be read ({error}): restore the file") from error
 
 
 def read_overlaps(folder: Path) -> dict[str, dict[str, Overlap]]:

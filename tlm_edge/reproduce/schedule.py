@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tlm_edge.interruption import interruption
 from tlm_edge.reproduce.jobs import Place
+from tlm_edge.reproduce.kept import kept_runs
 from tlm_edge.reproduce.outcome import OUTCOMES, outcome_path, read_outcome
 from tlm_edge.reproduce.prepare import prepared
 from tlm_edge.reproduce.runs import Run
@@ -55,17 +56,20 @@ class State:
 
 
 def start_state(place: Place, runs: Sequence[Run]) -> State:
-    """What of ``runs`` is done: all that has an outcome, unless what it made is gone and others still need it.
+    """What of ``runs`` is done: all that has an outcome, or of which one is kept.
+
+    An encoder that is gone and that others still need is to be made again.
 
     Raises ``UserError`` for an outcome that can't be read.
     """
     state = State(tuple(runs))
+    kept = kept_runs(place.folder)
     for run in runs:
         if run.kind == "prepare":
             done = prepared(place, run).exists()
         else:
             path = outcome_path(place.folder / OUTCOMES, run.name)
-            done = path.is_file() and read_outcome(path).run == run.name
+            done = run.name in kept or (path.is_file() and read_outcome(path).run == run.name)
         if done:
             state.done.add(run.name)
     for run in runs:

@@ -1,7 +1,7 @@
 """What is kept of a reproduction whose folder may be gone: outcomes, and the label that each test row was given.
 
-Two files: ``outcomes.jsonl``, an outcome a line, and ``answers.npz``, arrays (rows,) of numbers of labels by the name of
-the run or committee that gave them, and the right ones by ``expected/`` and the task.
+Two files: ``outcomes.jsonl``, an outcome a line, and ``answers.npz``, arrays (rows,) of numbers of labels by the name
+of the run or committee that gave them, and the right ones by ``expected/`` and the task.
 """
 
 from __future__ import annotations

@@ -47,6 +47,29 @@ def test_targets_are_the_teachers_in_the_order_of_the_data(
     assert plain.train.digest() != ready.train.digest()
 
 
+def test_a_teacher_is_asked_once_for_all_students(
+    distillation: Distillation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TLM_EDGE_CACHE", str(tmp_path / "cache"))
+    texts, asked = list(labelled_texts()[0][:8]), []
+    first = Teacher(distillation, LABELS).probabilities(texts)
+    whole = TorchClassifier.probabilities
+
+    def counted(self: TorchClassifier, texts: list[str]) -> np.ndarray:
+        asked.append(len(texts))
+        return whole(self, texts)
+
+    monkeypatch.setattr(TorchClassifier, "probabilities", counted)
+    np.testing.assert_array_equal(Teacher(distillation, LABELS).probabilities(texts), first)
+    assert not asked
+    np.testing.assert_allclose(Teacher(distillation, LABELS[::-1]).probabilities(texts), first[:, ::-1], atol=1e-6)
+    (kept, other) = (tmp_path / "cache" / "teachers").iterdir()
+    for file in (kept, other):
+        file.write_bytes(file.read_bytes()[:100])
+    np.testing.assert_array_equal(Teacher(distillation, LABELS).probabilities(texts), first)
+    assert asked == [8, 8]
+
+
 def test_a_student_comes_near_its_teacher(tiny_committee: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
     """By the teacher's word alone, which a student can tell from the labels' where the teacher errs."""
     job = finetune_job(

@@ -6,6 +6,8 @@ soft by itself.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tlm_edge.data.texts import stream_texts
+from tlm_edge.files import new_file, sha256_file
 from tlm_edge.loading import load_model
+from tlm_edge.runtime.cache import cache_root
 from tlm_edge.runtime.errors import UserError
 from tlm_edge.training.examples import EncodedExamples, encode_examples
 
@@ -48,9 +52,23 @@ class Teacher:
         self._columns = [own.index(label) for label in labels]
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What it says of ``texts``, (texts, labels)."""
+        """What it says of ``texts``, (texts, labels); what it was asked before, by whichever student, is remembered."""
+        kept = cache_root() / "teachers" / f"{self._digest(texts)}.npy"
+        if (known := _read(kept, (len(texts), len(self._columns)))) is not None:
+            return known
         given: NDArray[np.float32] = self._classifier.probabilities(texts)[:, self._columns]
+        with new_file(kept) as temporary, temporary.open("wb") as file:
+            np.save(file, given, allow_pickle=False)
         return given
+
+    def _digest(self, texts: Sequence[str]) -> str:
+        """Of all that determines the answers to ``texts``: the teacher's files, the order of labels, the texts."""
+        content = hashlib.sha256(json.dumps([self._columns, *texts]).encode())
+        folder = self.settings.teacher
+        for file in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+            if file.is_file():
+                content.update(f"{file.relative_to(folder)} {sha256_file(file)}".encode())
+        return content.hexdigest()
 
     def targets(self, texts: Sequence[str], labels: NDArray[np.int64]) -> NDArray[np.float32]:
         """What is to be learned of labelled ``texts``, (texts, labels)."""
@@ -66,3 +84,12 @@ class Teacher:
         given = self.probabilities(texts)
         labels, sources = given.argmax(axis=1), np.full(len(texts), source)
         return encode_examples(tokenizer, texts, labels, max_length, sources=sources, targets=given)
+
+
+def _read(kept: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """Answers that are remembered; None if there are none, or none that can be read."""
+    try:
+        rows: NDArray[np.float32] = np.load(kept, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return rows if rows.shape == shape and rows.dtype == np.float32 else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,10 @@ def main() -> None:
                 if options.finished and not out.is_dir():
                     left.append([task, way])
                     continue
-                train(task, way, out)
+                changes = {**WAYS[way], **({} if way == DEFAULTS else MORE_PASSES.get(task, {}))}
+                train(task, out, changes)
                 trained[task][way] = out
-        results = {task: outcome(task, committees) for task, committees in trained.items() if committees}
+        results = {task: outcome(task, committees, AGAINST) for task, committees in trained.items() if committees}
     write_result(
         "committees",
         {
@@ -105,23 +106,29 @@ def main() -> None:
     )
 
 
-def train(task: str, way: str, out: Path) -> None:
-    """Train the committee ``out``, or go on with it; nothing if it is there."""
+def train(task: str, out: Path, changes: Mapping[str, Any], **more: Any) -> None:
+    """Train the committee ``out``, or go on with it; nothing if it is there.
+
+    ``changes`` are to the recipe of ``finetune``, ``more`` are other fields of its job.
+    """
     rows = TASKS[task]
-    changes = {**rows.recipe, **WAYS[way], **({} if way == DEFAULTS else MORE_PASSES.get(task, {}))}
     finetune = FinetuneJob(
         data=tuple(str(data_folder() / file) for file in rows.train),
         out=out,
-        recipe=replace(FinetuneRecipe(seed=SPLIT_SEED), **changes),
+        recipe=replace(FinetuneRecipe(seed=SPLIT_SEED), **{**rows.recipe, **changes}),
         half=True,
+        **more,
     )
     encoders = tuple(resolve_model(name) for name in ENCODERS)
     started = out.exists() or work_folder(out).exists()
     run_committee(CommitteeJob(len(encoders), out, finetune, encoders, with_ngrams=True), resume=started)
 
 
-def outcome(task: str, committees: dict[str, Path]) -> dict[str, Any]:
-    """The accuracies of each way to train, of TF-IDF, and the differences between them."""
+def outcome(task: str, committees: Mapping[str, Path], against: Mapping[str, str]) -> dict[str, Any]:
+    """The accuracies of each way to train, of TF-IDF, and the differences between them.
+
+    ``against`` names the way whose members each other way's are held against.
+    """
     names = load_task(data_folder() / TASKS[task].train[0]).labels
     test = load_examples(data_folder() / TASKS[task].test, names)
     right = {"TF-IDF": [words_alone(task, names, test.texts) == test.labels]}
@@ -140,7 +147,7 @@ def outcome(task: str, committees: dict[str, Path]) -> dict[str, Any]:
             right[f"{kind}, {way}"] = [answer.argmax(axis=1) == test.labels for answer in answers]
     found["accuracy"] = {name: [float(one.mean()) for one in each] for name, each in right.items()}
     print(f"{task}: { {name: np.round(each, 4).tolist() for name, each in found['accuracy'].items()} }", flush=True)
-    return found | {"differences": list(differences(right))}
+    return found | {"differences": list(differences(right, against))}
 
 
 def words_alone(task: str, names: tuple[str, ...], texts: tuple[str, ...]) -> np.ndarray:
@@ -151,10 +158,10 @@ def words_alone(task: str, names: tuple[str, ...], texts: tuple[str, ...]) -> np
     return baseline_probabilities(learned, labels, texts, len(names), 0).argmax(axis=1)
 
 
-def differences(right: dict[str, list[np.ndarray]]) -> Any:
+def differences(right: Mapping[str, list[np.ndarray]], against: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Members of one way against those of another, and committees against a single member and against TF-IDF."""
     members = f"member, {DEFAULTS}"
-    for first, second in ((f"member, {way}", f"member, {other}") for way, other in AGAINST.items()):
+    for first, second in ((f"member, {way}", f"member, {other}") for way, other in against.items()):
         if first not in right or second not in right:
             continue
         yield {

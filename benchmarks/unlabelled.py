@@ -1,45 +1,42 @@
 """Texts without labels for a teacher to label: passages of Wikipedia, or sentences of it with two names marked.
 
-    python benchmarks/unlabelled.py passages|relations OUT [--count 60000] [--seed 0]
-
-Of the articles in ``wikipedia/`` of the data folder, drawn evenly. A passage is the beginning of an article, or of one
-of its paragraphs. In ``relations`` two names of a sentence, runs of capitalised words, are marked as FewRel's entities
-are, and the text is lower-cased and its words set apart as FewRel's are.
+A passage is the beginning of an article, or of one of its paragraphs. In a sentence with a relation two names, runs of
+capitalised words, are marked as FewRel's entities are, and the text is lower-cased and its words set apart as FewRel's
+are; which of the two is the head is drawn.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from environment import data_folder
-
 from tlm_edge.data.fewrel import MARKERS
+from tlm_edge.files import new_file
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 #: Words of a passage, and tokens of a sentence with a relation.
 _PASSAGE, _RELATION = (12, 60), (8, 45)
+#: Of an article; the longest take more time to split than they add.
+_MOST_CHARACTERS = 20_000
 #: What may stand between two capitalised words of a name.
 _INSIDE = {"of", "the", "de", "von", "van", "and"}
 
 
-def main() -> None:
-    options = _options()
-    generator = random.Random(options.seed)  # noqa: S311 (a draw, no secret)
-    kinds: dict[str, Callable[[str, random.Random], Iterator[str]]] = {"passages": passages, "relations": relations}
-    articles = list(read_articles(data_folder() / "wikipedia"))
-    found = [text for article in articles for text in kinds[options.kind](article, generator)]
+def write_unlabelled(kind: str, folder: Path, out: Path, count: int, seed: int = 0) -> None:
+    """Write ``count`` texts of a ``kind``, passages or relations, of the articles in ``folder`` as JSON Lines."""
+    generator = random.Random(seed)
+    drawn = {"passages": passages, "relations": relations}[kind]
+    found = [text for article in read_articles(folder) for text in drawn(article, generator)]
     generator.shuffle(found)
-    kept = list(islice(dict.fromkeys(found), options.count))
-    options.out.write_text("".join(json.dumps({"text": text}) + "\n" for text in kept), encoding="utf-8")
-    print(f"{len(kept):,} of {len(found):,} {options.kind}: {options.out}")
+    kept = islice(dict.fromkeys(found), count)
+    with new_file(out) as temporary:
+        temporary.write_text("".join(json.dumps({"text": text}) + "\n" for text in kept), encoding="utf-8")
 
 
 def read_articles(folder: Path) -> Iterator[str]:
@@ -58,9 +55,9 @@ def passages(article: str, generator: random.Random) -> Iterator[str]:
 
 def relations(article: str, generator: random.Random) -> Iterator[str]:
     """At most three sentences of ``article`` with two names marked."""
-    sentences = _SENTENCE.split(" ".join(article[:20_000].split()))
-    found = (marked for sentence in generator.sample(sentences, len(sentences)) if (marked := _marked(sentence, generator)))
-    yield from islice(found, 3)
+    sentences = _SENTENCE.split(" ".join(article[:_MOST_CHARACTERS].split()))
+    marked = (_marked(sentence, generator) for sentence in generator.sample(sentences, len(sentences)))
+    yield from islice(filter(None, marked), 3)
 
 
 def _marked(sentence: str, generator: random.Random) -> str | None:
@@ -68,46 +65,26 @@ def _marked(sentence: str, generator: random.Random) -> str | None:
     names = _names(tokens)
     if not _RELATION[0] <= len(tokens) <= _RELATION[1] or len(names) < 2:
         return None
-    # Without order: which of the two is the head is for the marks to tell.
-    (first, second) = sorted(generator.sample(names, 2))
-    marks = [MARKERS[:2], MARKERS[2:]]
-    generator.shuffle(marks)
+    spans = sorted(generator.sample(names, 2))
+    marks = generator.sample([MARKERS[:2], MARKERS[2:]], 2)
     words = []
-    for position, token in enumerate(tokens):
-        for (begin, end), (opening, closing) in zip((first, second), marks, strict=True):
-            words += [opening] * (position == begin)
-            words += [closing] * (position == end)
-        words.append(token.lower())
-    for (_, end), (_, closing) in zip((first, second), marks, strict=True):
-        words += [closing] * (end == len(tokens))
+    for position in range(len(tokens) + 1):
+        words += [closing for (_, end), (_, closing) in zip(spans, marks, strict=True) if end == position]
+        words += [opening for (begin, _), (opening, _) in zip(spans, marks, strict=True) if begin == position]
+        words += [token.lower() for token in tokens[position : position + 1]]
     return " ".join(words)
 
 
 def _names(tokens: list[str]) -> list[tuple[int, int]]:
     """Begin and end of the runs of capitalised words; the first word of a sentence alone is none."""
+    capital = [token[:1].isupper() for token in tokens] + [False, False]
     found, begin = [], None
     for position in range(len(tokens) + 1):
-        token = tokens[position] if position < len(tokens) else ""
-        named = token[:1].isupper()
-        joins = token in _INSIDE and begin is not None and tokens[position + 1 : position + 2][:1] != []
-        joins = joins and tokens[position + 1][:1].isupper()
-        if named and begin is None:
+        inside = position < len(tokens) and tokens[position] in _INSIDE and capital[position + 1]
+        if capital[position] and begin is None:
             begin = position
-        elif begin is not None and not named and not joins:
-            if begin > 0 or position > 1:
+        elif begin is not None and not capital[position] and not inside:
+            if position > 1:
                 found.append((begin, position))
             begin = None
     return found
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["passages", "relations"])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=60_000)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

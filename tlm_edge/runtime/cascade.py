@@ -100,12 +100,24 @@ def _turns(cascade: Cascade, weights: tuple[float, ...]) -> tuple[_Turn, ...]:
 
 def _vote_of_one(turns: Sequence[_Turn], ask: Ask) -> Votes:
     """The same numbers with half the steps: for a shallow member's text, NumPy's calls are most of the time."""
-    total = vote = np.zeros((1, 0))
+    total = vote = np.zeros(0)
     used = 0
     for used, turn in enumerate(turns, start=1):
-        answer = softmax(ask(turn.member, _FIRST_ROW)) * turn.share
+        logits = ask(turn.member, _FIRST_ROW)[0]
+        answer = np.exp(logits - np.maximum.reduce(logits))
+        answer = answer / np.add.reduce(answer) * turn.share
         total = answer if used == 1 else total + answer
         vote = total / turn.so_far
-        if used == len(turns) or lead(vote)[0] >= turn.margin:
+        if used == len(turns) or _lead_of_one(vote) >= turn.margin:
             break
-    return Votes(vote, np.array([used]))
+    return Votes(vote[None], np.array([used]))
+
+
+def _lead_of_one(vote: np.ndarray) -> np.floating | float:
+    """``lead`` of a vote (labels,): Python sorts a few numbers before NumPy has begun."""
+    if len(vote) < 2:
+        return 1.0
+    number = vote.dtype.type
+    *_, second, best = sorted(vote.tolist())
+    difference: np.floating = number(best) - number(second)
+    return difference

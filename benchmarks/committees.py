@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from environment import data_folder, describe_machine, kept_work_options, write_result  # noqa: E402 (beside this file)
 
-from tlm_edge.data.tasks import load_examples, load_task  # noqa: E402
+from tlm_edge.data.tasks import Examples, load_examples, load_task  # noqa: E402
 from tlm_edge.modeling.committee import member_folders, vote_weights  # noqa: E402
 from tlm_edge.modeling.predict import TorchClassifier  # noqa: E402
 from tlm_edge.reproduce.baseline import baseline_probabilities  # noqa: E402
@@ -87,7 +87,7 @@ def main() -> None:
                 changes = {**WAYS[way], **({} if way == DEFAULTS else MORE_PASSES.get(task, {}))}
                 train(task, out, changes)
                 trained[task][way] = out
-        results = {task: outcome(task, committees, AGAINST) for task, committees in trained.items() if committees}
+        results = {task: outcome(task, committees) for task, committees in trained.items() if committees}
     write_result(
         "committees",
         {
@@ -124,30 +124,35 @@ def train(task: str, out: Path, changes: Mapping[str, Any], **more: Any) -> None
     run_committee(CommitteeJob(len(encoders), out, finetune, encoders, with_ngrams=True), resume=started)
 
 
-def outcome(task: str, committees: Mapping[str, Path], against: Mapping[str, str]) -> dict[str, Any]:
-    """The accuracies of each way to train, of TF-IDF, and the differences between them.
-
-    ``against`` names the way whose members each other way's are held against.
-    """
+def outcome(task: str, committees: Mapping[str, Path]) -> dict[str, Any]:
+    """The accuracies of each way to train, of TF-IDF, and the differences between them."""
     names = load_task(data_folder() / TASKS[task].train[0]).labels
     test = load_examples(data_folder() / TASKS[task].test, names)
     right = {"TF-IDF": [words_alone(task, names, test.texts) == test.labels]}
-    found: dict[str, Any] = {"test_rows": len(test)}
     for way, folder in committees.items():
-        weights = vote_weights(folder)
-        each = [TorchClassifier(member, 1).probabilities(test.texts) for member in member_folders(folder)]
-        votes = {
-            "member": each[:-1],
-            "n-grams": each[-1:],
-            f"committee of {len(each) - 1}": [np.mean(each[:-1], axis=0)],
-            f"committee of {len(each) - 1} + n-grams": [np.average(each, axis=0, weights=weights or None)],
-        }
-        found.setdefault("weights", {})[way] = weights
-        for kind, answers in votes.items():
-            right[f"{kind}, {way}"] = [answer.argmax(axis=1) == test.labels for answer in answers]
-    found["accuracy"] = {name: [float(one.mean()) for one in each] for name, each in right.items()}
+        right |= {f"{kind}, {way}": each for kind, each in right_answers(folder, test).items()}
+    found = {
+        "test_rows": len(test),
+        "weights": {way: vote_weights(folder) for way, folder in committees.items()},
+        "accuracy": {name: [float(one.mean()) for one in each] for name, each in right.items()},
+    }
     print(f"{task}: { {name: np.round(each, 4).tolist() for name, each in found['accuracy'].items()} }", flush=True)
-    return found | {"differences": list(differences(right, against))}
+    return found | {"differences": list(differences(right))}
+
+
+def right_answers(folder: Path, test: Examples) -> dict[str, list[np.ndarray]]:
+    """Which rows of ``test`` (rows,) each member has right, n-grams by themselves, all members, and these with n-grams.
+
+    ``folder`` is what ``train`` made.
+    """
+    each = [TorchClassifier(member, 1).probabilities(test.texts) for member in member_folders(folder)]
+    votes = {
+        "member": each[:-1],
+        "n-grams": each[-1:],
+        f"committee of {len(each) - 1}": [np.mean(each[:-1], axis=0)],
+        f"committee of {len(each) - 1} + n-grams": [np.average(each, axis=0, weights=vote_weights(folder) or None)],
+    }
+    return {kind: [answer.argmax(axis=1) == test.labels for answer in answers] for kind, answers in votes.items()}
 
 
 def words_alone(task: str, names: tuple[str, ...], texts: tuple[str, ...]) -> np.ndarray:
@@ -158,28 +163,37 @@ def words_alone(task: str, names: tuple[str, ...], texts: tuple[str, ...]) -> np
     return baseline_probabilities(learned, labels, texts, len(names), 0).argmax(axis=1)
 
 
-def differences(right: Mapping[str, list[np.ndarray]], against: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def differences(right: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, Any]]:
     """Members of one way against those of another, and committees against a single member and against TF-IDF."""
     members = f"member, {DEFAULTS}"
-    for first, second in ((f"member, {way}", f"member, {other}") for way, other in against.items()):
+    for first, second in ((f"member, {way}", f"member, {other}") for way, other in AGAINST.items()):
         if first not in right or second not in right:
             continue
-        yield {
-            "first": first,
-            "second": second,
-            "difference": asdict(
-                paired_difference(*([float(one.mean()) for one in right[side]] for side in (first, second)))
-            ),
-            "rows": [asdict(mcnemar(*pair)) for pair in zip(right[first], right[second], strict=True)],
-        }
+        yield of_members(right, first, second)
     for name in [name for name in right if name.startswith("committee") and name.endswith(DEFAULTS)]:
         for other in (members, "TF-IDF"):
-            yield {
-                "first": name,
-                "second": other,
-                "difference": asdict(bootstrap_difference(right[name], right[other])),
-                "rows": [asdict(mcnemar(right[name][0], one)) for one in right[other]],
-            }
+            yield of_one(right, name, other)
+
+
+def of_members(right: Mapping[str, list[np.ndarray]], first: str, second: str) -> dict[str, Any]:
+    """The difference of as many members of two ways, paired by encoder, with a test of each pair's rows."""
+    accuracies = ([float(one.mean()) for one in right[side]] for side in (first, second))
+    return {
+        "first": first,
+        "second": second,
+        "difference": asdict(paired_difference(*accuracies)),
+        "rows": [asdict(mcnemar(*pair)) for pair in zip(right[first], right[second], strict=True)],
+    }
+
+
+def of_one(right: Mapping[str, list[np.ndarray]], first: str, second: str) -> dict[str, Any]:
+    """The difference of one model and one or several others, with a test of the rows against each."""
+    return {
+        "first": first,
+        "second": second,
+        "difference": asdict(bootstrap_difference(right[first], right[second])),
+        "rows": [asdict(mcnemar(right[first][0], one)) for one in right[second]],
+    }
 
 
 if __name__ == "__main__":

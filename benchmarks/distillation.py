@@ -17,19 +17,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from committees import DEFAULTS, TASKS, outcome, train  # (beside this file, and as it sets threads)
-from environment import data_folder, describe_machine, kept_work_options, write_result
+from committees import DEFAULTS, TASKS, of_members, of_one, right_answers, train  # (beside this file)
+from environment import data_folder, describe_machine, kept_work_options, run_tlm_edge, write_result
 from unlabelled import write_unlabelled
 
+from tlm_edge.bench.record import read_records
 from tlm_edge.data.tasks import load_examples, load_task
 from tlm_edge.export.export import export_model
 from tlm_edge.files import new_folder
 from tlm_edge.loading import load_model
+from tlm_edge.report.comparison import ratio
 from tlm_edge.training.classification import FinetuneJob
 from tlm_edge.training.distillation import Distillation
 from tlm_edge.training.finetune import FinetuneRecipe
@@ -45,6 +48,8 @@ TEACHER_CHANGES: dict[str, dict[str, Any]] = {"fewrel": {"epochs": 5, "learning_
 TEACHER_HELD_OUT = 0.03
 #: What the unlabelled texts of a task are, and how many.
 UNLABELLED = {"agnews": ("passages", 60_000), "dbpedia": ("passages", 60_000), "fewrel": ("relations", 80_000)}
+BENCH = ("--threads", "1", "--profile", "quick")
+TEACHER_NAME = "teacher"
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,6 @@ class Way:
 
 TAUGHT, TAUGHT_MORE = "teacher", "teacher, unlabelled texts"
 WAYS = {DEFAULTS: Way(), TAUGHT: Way(0.7), TAUGHT_MORE: Way(0.7, unlabelled=True, epochs=4)}
-AGAINST = {TAUGHT: DEFAULTS, TAUGHT_MORE: DEFAULTS}
 
 
 def main() -> None:
@@ -77,10 +81,7 @@ def main() -> None:
                 learn(task, way, out, work)
                 trained[name] = out
             if len(trained) > 1:
-                results[task] = {
-                    "teacher": teacher_told(task, work),
-                    **outcome(task, trained, {way: other for way, other in AGAINST.items() if way in trained}),
-                }
+                results[task] = outcome(task, trained, work)
     write_result(
         "distillation",
         {
@@ -89,7 +90,6 @@ def main() -> None:
             "teacher": {"package": PACKAGE, "sha256": PACKAGE_SHA256, "held_out": TEACHER_HELD_OUT},
             "ways": {name: vars(way) for name, way in WAYS.items()},
             "unlabelled": UNLABELLED,
-            "against": AGAINST,
             "tasks": results,
             "not_run": left,
             "machine": describe_machine(),
@@ -155,14 +155,49 @@ def unlabelled(task: str, work: Path) -> tuple[Path, ...]:
     return (file,)
 
 
-def teacher_told(task: str, work: Path) -> dict[str, Any]:
-    """The accuracy of the teacher, as a checkpoint and as the bundle that is asked."""
+def outcome(task: str, trained: Mapping[str, Path], work: Path) -> dict[str, Any]:
+    """The accuracies of the teacher and of each way to learn, what the teacher adds, and how near to it they come."""
     labels = load_task(data_folder() / TASKS[task].train[0]).labels
     test = load_examples(data_folder() / TASKS[task].test, labels)
     classifier = load_model(teacher_bundle(task, work))
-    order = [list(labels).index(label) for label in classifier.labels]
-    given = np.array(order)[classifier.probabilities(test.texts).argmax(axis=1)]
-    return {"accuracy_int8": float((given == test.labels).mean())}
+    order = np.array([list(labels).index(label) for label in classifier.labels])
+    right = {TEACHER_NAME: [order[classifier.probabilities(test.texts).argmax(axis=1)] == test.labels]}
+    for way, folder in trained.items():
+        right |= {f"{kind}, {way}": each for kind, each in right_answers(folder, test).items()}
+    accuracy = {name: [float(one.mean()) for one in each] for name, each in right.items()}
+    print(f"{task}: { {name: np.round(each, 4).tolist() for name, each in accuracy.items()} }", flush=True)
+    found = {"test_rows": len(test), "accuracy": accuracy, "differences": list(differences(right))}
+    return found | {"timed": timed(task, trained[TAUGHT_MORE], work) if TAUGHT_MORE in trained else None}
+
+
+def differences(right: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, Any]]:
+    """Students against those without a teacher, members and committees; committees with n-grams against the teacher."""
+    for name in right:
+        kind, _, way = name.partition(", ")
+        if name == TEACHER_NAME or kind == "n-grams":
+            continue
+        if way != DEFAULTS:
+            compared = of_members if kind == "member" else of_one
+            yield compared(right, name, f"{kind}, {DEFAULTS}")
+        if kind.endswith("+ n-grams"):
+            yield of_one(right, name, TEACHER_NAME)
+
+
+def timed(task: str, committee: Path, work: Path) -> dict[str, Any]:
+    """How many times the committee's time the teacher takes, both in int8 in ONNX Runtime, in turns on one thread."""
+    bundle, records = work / f"{committee.name}-int8", work / f"{task}-records"
+    if not bundle.is_dir():
+        export_model(committee, "onnx", "int8", bundle, tell=lambda _: None)
+    if not records.is_dir():
+        data = ["--data", str(data_folder() / TASKS[task].test)]
+        run_tlm_edge("bench", str(teacher_bundle(task, work)), str(bundle), *data, *BENCH, "--out", str(records))
+    slow, fast = sorted(read_records([records]), key=lambda one: one.bundle.members)
+    return {
+        "ms": {name: one.figures["latency_p50"].value for name, one in (("teacher", slow), ("committee", fast))},
+        "mb": {name: one.figures["size"].value for name, one in (("teacher", slow), ("committee", fast))},
+        "ratio": vars(ratio(slow, fast, "latency")),
+        "model_ratio": vars(ratio(slow, fast, "model")),
+    }
 
 
 if __name__ == "__main__":

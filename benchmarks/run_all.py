@@ -44,6 +44,7 @@ COMMANDS = (
     "finetuning.py",
     "few_labels.py",
     "committees.py",
+    "distillation.py",
     "new_tasks.py",
     "pretraining_gain.py fewrel",
     "pretraining_gain.py agnews",

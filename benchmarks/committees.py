@@ -28,6 +28,8 @@ from environment import data_folder, describe_machine, kept_work_options, write_
 
 from tlm_edge.data.tasks import Examples, load_examples, load_task  # noqa: E402
 from tlm_edge.modeling.committee import member_folders, vote_weights  # noqa: E402
+from tlm_edge.modeling.members import read_member_config  # noqa: E402
+from tlm_edge.modeling.ngrams import NgramConfig  # noqa: E402
 from tlm_edge.modeling.predict import TorchClassifier  # noqa: E402
 from tlm_edge.reproduce.baseline import baseline_probabilities  # noqa: E402
 from tlm_edge.reproduce.statistics import bootstrap_difference, mcnemar, paired_difference  # noqa: E402
@@ -106,7 +108,7 @@ def main() -> None:
     )
 
 
-def train(task: str, out: Path, changes: Mapping[str, Any], **more: Any) -> None:
+def train(task: str, out: Path, changes: Mapping[str, Any], *, with_ngrams: bool = True, **more: Any) -> None:
     """Train the committee ``out``, or go on with it; nothing if it is there.
 
     ``changes`` are to the recipe of ``finetune``, ``more`` are other fields of its job.
@@ -121,7 +123,7 @@ def train(task: str, out: Path, changes: Mapping[str, Any], **more: Any) -> None
     )
     encoders = tuple(resolve_model(name) for name in ENCODERS)
     started = out.exists() or work_folder(out).exists()
-    run_committee(CommitteeJob(len(encoders), out, finetune, encoders, with_ngrams=True), resume=started)
+    run_committee(CommitteeJob(len(encoders), out, finetune, encoders, with_ngrams=with_ngrams), resume=started)
 
 
 def outcome(task: str, committees: Mapping[str, Path]) -> dict[str, Any]:
@@ -143,15 +145,16 @@ def outcome(task: str, committees: Mapping[str, Path]) -> dict[str, Any]:
 def right_answers(folder: Path, test: Examples) -> dict[str, list[np.ndarray]]:
     """Which rows of ``test`` (rows,) each member has right, n-grams by themselves, all members, and these with n-grams.
 
-    ``folder`` is what ``train`` made.
+    ``folder`` is what ``train`` made, with n-grams as its last member or without.
     """
     each = [TorchClassifier(member, 1).probabilities(test.texts) for member in member_folders(folder)]
-    votes = {
-        "member": each[:-1],
-        "n-grams": each[-1:],
-        f"committee of {len(each) - 1}": [np.mean(each[:-1], axis=0)],
-        f"committee of {len(each) - 1} + n-grams": [np.average(each, axis=0, weights=vote_weights(folder) or None)],
-    }
+    with_ngrams = isinstance(read_member_config(member_folders(folder)[-1]), NgramConfig)
+    pure = each[:-1] if with_ngrams else each
+    votes = {"member": pure, f"committee of {len(pure)}": [np.mean(pure, axis=0)]}
+    if with_ngrams:
+        votes["n-grams"] = each[-1:]
+        weighted = np.average(each, axis=0, weights=vote_weights(folder) or None)
+        votes[f"committee of {len(pure)} + n-grams"] = [weighted]
     return {kind: [answer.argmax(axis=1) == test.labels for answer in answers] for kind, answers in votes.items()}
 
 

@@ -223,7 +223,10 @@ def test_the_command_reference_is_current() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == script["reference"](), "run `make docs`"
 
 
-@pytest.mark.parametrize("name", ["accuracy", "few-labels", "performance", "rivals", "science", "targets"])
+PAGES = ("accuracy", "distillation", "few-labels", "goals", "performance", "rivals", "science", "targets")
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_pages_of_figures_are_current(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     script = runpy.run_path(str(ROOT / "docs" / f"write_{name.replace('-', '_')}.py"))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tlm_edge.cli import teacher_options as teaching
 from tlm_edge.cli import training_options as training
 from tlm_edge.cli.options import (
     ColumnsOption,
@@ -136,6 +137,9 @@ def train(
             "If not given, the shipped one-layer encoders, which were pre-trained independently.",
         ),
     ] = None,
+    teacher: teaching.TeacherOption = None,
+    teacher_weight: teaching.TeacherWeightOption = 0.7,
+    unlabelled: teaching.UnlabelledOption = None,
     arch: training.ArchOption = None,
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", metavar="DIR", help="The tokenizer of new encoders.")
@@ -177,6 +181,7 @@ def train(
     max_length: training.MaxLengthOption = None,
     plain_start: training.PlainStartOption = False,
     averaged: training.AveragedOption = 0.125,
+    bigrams: training.BigramsOption = None,
     precision: training.PrecisionOption = training.Precision.auto,
     test_data: training.TestDataOption = None,
     text_column: TextColumnOption = None,
@@ -243,9 +248,11 @@ def train(
         label_column=label_column,
         columns=tuple(columns.split(",")) if columns else (),
         max_length=max_length,
+        bigram_buckets=bigrams,
         validation_share=validation_share,
         half=half,
         low_rank=low_rank,
+        distillation=teaching.distillation(teacher, teacher_weight, unlabelled),
     )
     pretrain = None
     if corpus and arch:

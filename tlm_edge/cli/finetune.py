@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tlm_edge.cli import teacher_options as teaching
 from tlm_edge.cli import training_options as training
 from tlm_edge.cli.options import (
     ColumnsOption,
@@ -33,22 +33,9 @@ def finetune(
     tokenizer: Annotated[
         str | None, typer.Option("--tokenizer", metavar="DIR", help="The tokenizer for --from-scratch.")
     ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option("--teacher", metavar="MODEL", help="Learn the probabilities of this classifier, too."),
-    ] = None,
-    teacher_weight: Annotated[
-        float,
-        typer.Option("--teacher-weight", min=0.0, max=1.0, metavar="X", help="Their share; the rest are the labels."),
-    ] = 0.7,
-    unlabelled: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--unlabelled",
-            metavar="FILE",
-            help="More texts, one a line or in a column 'text', to learn from --teacher.",
-        ),
-    ] = None,
+    teacher: teaching.TeacherOption = None,
+    teacher_weight: teaching.TeacherWeightOption = 0.7,
+    unlabelled: teaching.UnlabelledOption = None,
     hidden_size: training.HiddenSizeOption = None,
     heads: training.HeadsOption = None,
     layers: Annotated[
@@ -70,12 +57,7 @@ def finetune(
     max_length: training.MaxLengthOption = None,
     plain_start: training.PlainStartOption = False,
     averaged: training.AveragedOption = 0.125,
-    bigrams: Annotated[
-        int | None,
-        typer.Option(
-            "--bigrams", min=1, metavar="N", help="Let the encoder see pairs of tokens, too, in a table of N rows."
-        ),
-    ] = None,
+    bigrams: training.BigramsOption = None,
     with_ngrams: training.WithNgramsOption = False,
     precision: training.PrecisionOption = training.Precision.auto,
     test_data: training.TestDataOption = None,
@@ -102,13 +84,11 @@ def finetune(
         raise UserError("--hidden-size and --heads are for --from-scratch: those of a checkpoint stay")
     if from_scratch is not None and low_rank:
         raise UserError("--low-rank stores differences from an encoder, and --from-scratch has none: leave one away")
-    if unlabelled and teacher is None:
-        raise UserError("--unlabelled needs --teacher MODEL: who else would say what the texts are")
     training.begin(threads)
+    taught = teaching.distillation(teacher, teacher_weight, unlabelled)
     from tlm_edge.shipped import resolve_model
     from tlm_edge.training.classification import FinetuneJob, scratch_config
     from tlm_edge.training.committee_training import CommitteeJob, run_committee
-    from tlm_edge.training.distillation import Distillation
     from tlm_edge.training.finetune import FinetuneRecipe
     from tlm_edge.training.finetune_job import run_finetune
 
@@ -151,9 +131,7 @@ def finetune(
         validation_share=validation_share,
         half=half,
         low_rank=low_rank,
-        distillation=None
-        if teacher is None
-        else Distillation(resolve_model(teacher), teacher_weight, tuple(unlabelled or ())),
+        distillation=taught,
     )
     with training.resumable():
         if with_ngrams:

@@ -195,6 +195,12 @@ OptimizerOption = Annotated[
 CompileOption = Annotated[bool, typer.Option("--compile", help="Compile the model (a minute first; pays on GPUs).")]
 
 
+BigramsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--bigrams", min=1, metavar="N", help="Let the encoder see pairs of tokens, too, in a table of N rows."
+    ),
+]
 WithNgramsOption = Annotated[
     bool,
     typer.Option(

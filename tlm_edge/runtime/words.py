@@ -75,7 +75,6 @@ class WordTokens:
             self.known[piece] = ids
         return ids
 
-
     def _cut(self, word: str) -> list[int]:
         if word.isascii() and word.isalnum():
             # All that the library does to such a word before it is cut; its whole way takes five times as long.

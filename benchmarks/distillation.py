@@ -18,7 +18,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,13 @@ from committees import DEFAULTS, TASKS, of_members, of_one, right_answers, train
 from environment import data_folder, describe_machine, kept_work_options, run_tlm_edge, write_result
 from unlabelled import write_unlabelled
 
-from tlm_edge.bench.record import read_records
+from tlm_edge.bench.record import Record, read_records
 from tlm_edge.data.tasks import load_examples, load_task
 from tlm_edge.export.export import export_model
 from tlm_edge.files import new_folder
 from tlm_edge.loading import load_model
 from tlm_edge.report.comparison import ratio
+from tlm_edge.runtime.bundle import open_bundle
 from tlm_edge.training.classification import FinetuneJob
 from tlm_edge.training.distillation import Distillation
 from tlm_edge.training.finetune import FinetuneRecipe
@@ -209,7 +210,7 @@ def outcome(task: str, trained: Mapping[str, Path], work: Path) -> dict[str, Any
         for name, each in right.items()
         if name.startswith("committee") and name.endswith(DEFAULTS)
     }
-    return found | {"timed": timed(task, work) if TAUGHT_MORE in trained else None}
+    return found | {"timed": timed(task, [way for way in (TAUGHT_MORE, TAUGHT_PAIRS) if way in trained], work)}
 
 
 def differences(right: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, Any]]:
@@ -225,19 +226,31 @@ def differences(right: Mapping[str, list[np.ndarray]]) -> Iterator[dict[str, Any
             yield of_one(right, name, TEACHER_NAME)
 
 
-def timed(task: str, work: Path) -> dict[str, Any]:
-    """How many times its student's time the teacher takes, both in int8 in ONNX Runtime, in turns on one thread."""
-    bundles, records = [teacher_bundle(task, work), committee_bundle(task, TAUGHT_MORE, work)], work / f"{task}-records"
+def timed(task: str, ways: Sequence[str], work: Path) -> dict[str, Any]:
+    """Time and size of the teacher and of its students, and how many times as long as each the teacher takes.
+
+    All in int8 in ONNX Runtime, in turns on one thread.
+    """
+    bundles = {TEACHER_NAME: teacher_bundle(task, work)} | {way: committee_bundle(task, way, work) for way in ways}
+    records = work / f"{task}-records"
     if not records.is_dir():
         data = ["--data", str(data_folder() / TASKS[task].test)]
-        run_tlm_edge("bench", *map(str, bundles), *data, *BENCH, "--out", str(records))
-    slow, fast = sorted(read_records([records]), key=lambda one: one.bundle.members)
+        run_tlm_edge("bench", *map(str, bundles.values()), *data, *BENCH, "--out", str(records))
+    by_hash = {one.bundle.source_sha256: one for one in read_records([records])}
+    found = {name: by_hash[open_bundle(bundle).manifest.source.sha256] for name, bundle in bundles.items()}
+    teacher = found.pop(TEACHER_NAME)
     return {
-        "ms": {name: one.figures["latency_p50"].value for name, one in (("teacher", slow), ("committee", fast))},
-        "mb": {name: one.figures["size"].value for name, one in (("teacher", slow), ("committee", fast))},
-        "ratio": vars(ratio(slow, fast, "latency")),
-        "model_ratio": vars(ratio(slow, fast, "model")),
+        TEACHER_NAME: _told(teacher),
+        **{
+            name: _told(one)
+            | {"ratio": vars(ratio(teacher, one, "latency")), "model_ratio": vars(ratio(teacher, one, "model"))}
+            for name, one in found.items()
+        },
     }
+
+
+def _told(record: Record) -> dict[str, Any]:
+    return {"ms": record.figures["latency_p50"].value, "mb": record.figures["size"].value}
 
 
 if __name__ == "__main__":

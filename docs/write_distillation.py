@@ -20,12 +20,13 @@ DEFAULTS, TEACHER = "defaults", "teacher"
 
 WHAT = (
     "A deep model that has read a thousand times as much as ours, fine-tuned on the same rows, is more accurate than "
-    "our committees, and much slower and larger. What of it can a committee learn? Here is what `tlm-edge committee "
-    "train --with-ngrams` makes of the shipped encoders by itself, with `--teacher`, and with `--unlabelled` texts "
-    "that the teacher labels besides."
+    "our committees, and much slower and larger. What of it can a committee learn? And what is it worth that a member "
+    "sees pairs of tokens, which one layer by itself hardly does? Here is what `tlm-edge committee train` makes of the "
+    "shipped encoders by its defaults, with `--bigrams` (a table of hashed token pairs beside the words, which starts "
+    "at zero), with `--teacher`, and with `--unlabelled` texts that the teacher labels besides."
 )
 TEACHER_IS = (
-    "The teacher is [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2): six layers of "
+    "The teacher is `sentence-transformers/all-MiniLM-L6-v2`, which a package brings here: six layers of "
     "hidden size 384, distilled by others from a larger model and trained by them on a billion pairs of sentences "
     "(Apache-2.0). `tlm-edge finetune` takes it as it takes any BERT of Hugging Face, and the students ask it as the "
     "bundle that `tlm-edge export` makes of it. Their vocabularies differ; that is no matter, since what is learned "
@@ -33,7 +34,7 @@ TEACHER_IS = (
 )
 LIMITS = (
     "What the students of this page know comes in part from the texts that the teacher has read: they are no evidence "
-    "for what pre-training on our Wikipedia text gives, and stand in no other table.",
+    "for what pre-training on our Wikipedia text gives, and stand in no other table but that of the goals.",
     "Among the texts that others trained the teacher on are some offered for non-commercial research alone (MS MARCO): "
     "whether that binds a student of it is not settled law.",
     "The teacher learned all rows but a few, those that weight the students' votes among them.",
@@ -50,7 +51,7 @@ def page() -> str:
 def _parts(record: dict[str, Any]) -> Iterator[str]:
     tasks: dict[str, dict[str, Any]] = record["tasks"]
     rows = ", ".join(f"{found['test_rows']:,} test rows of {TASKS[task]}" for task, found in tasks.items())
-    yield "# Learning from a deep teacher"
+    yield "# Learning from a deep teacher, and seeing pairs"
     yield prose(WHAT)
     yield prose(TEACHER_IS)
     yield prose(
@@ -59,31 +60,29 @@ def _parts(record: dict[str, Any]) -> Iterator[str]:
         f"{_unlabelled(record)}{_not_run(record)}"
     )
     yield markdown_table(["task", "teacher", "", *record["ways"]], list(_accuracies(record)))
-    yield "## What the teacher adds"
+    yield "## What it adds"
     yield prose(
-        "Points of accuracy above the same without a teacher. Of one model Student's interval over the members, paired "
+        "Points of accuracy above the same by its defaults. Of one model Student's interval over the members, paired "
         "by encoder; of committees a bootstrap over rows. *Rows* counts, for each pair, the test rows that only the "
-        "student of a teacher has right and those that only the other has; a star marks McNemar's exact p < 0.05."
+        "first has right and those that only the one by its defaults has; a star marks McNemar's exact p < 0.05."
     )
     heads = ["task", "with", "", "accuracy", "difference (95 %)", "rows"]
     yield markdown_table(heads, list(_differences(tasks, against_teacher=False)))
     yield "## How near they come, and what that saves"
     yield markdown_table(heads, list(_differences(tasks, against_teacher=True)))
-    if times := list(_times(tasks)):
-        yield prose(
-            "Both in int8 in ONNX Runtime on one thread, a text at a time and tokenization counted, in turns by "
-            "`tlm-edge bench --profile quick`: the teacher against the committee of three and n-grams that had it, as "
-            "one file, without a cascade. How many times the committee's time the teacher takes, with its 95 % "
-            "interval:"
-        )
-        heads = ["task", "teacher, ms", "committee, ms", "times as long", "model alone", "teacher, MB", "committee, MB"]
-        yield markdown_table(heads, times)
+    yield prose(
+        "All in int8 in ONNX Runtime on one thread, a text at a time and tokenization counted, in turns by `tlm-edge "
+        "bench --profile quick`: the teacher, and the committees of three (with n-grams where there are any) that had "
+        "it, as one file, without a cascade. How many times as long as each the teacher takes, with its 95 % interval:"
+    )
+    yield markdown_table(["task", "", "ms", "MB", "teacher takes", "model alone"], list(_times(tasks)))
     yield "## To do it"
     yield (
         "```console\n"
-        "$ tlm-edge finetune all-MiniLM-L6-v2 --data mine.csv --epochs 3 --learning-rate 1e-4 --out teacher\n"
+        "$ tlm-edge finetune sentence-transformers/all-MiniLM-L6-v2 --data mine.csv --epochs 3 --learning-rate 1e-4"
+        " --out teacher\n"
         "$ tlm-edge export --target onnx --precision int8 teacher --out teacher-int8\n"
-        "$ tlm-edge committee train --with-ngrams --data mine.csv --teacher teacher-int8 --unlabelled more.txt"
+        "$ tlm-edge committee train --data mine.csv --bigrams 16384 --teacher teacher-int8 --unlabelled more.txt"
         " --out taught\n"
         "```"
     )
@@ -136,15 +135,16 @@ def _differences(tasks: dict[str, dict[str, Any]], *, against_teacher: bool) -> 
 
 def _times(tasks: dict[str, dict[str, Any]]) -> Iterator[list[str]]:
     for task, found in tasks.items():
-        if told := found["timed"]:
-            ratios = [_ratio(told[name]) for name in ("ratio", "model_ratio")]
-            ms, mb = ([f"{told[unit][side]:.3g}" for side in ("teacher", "committee")] for unit in ("ms", "mb"))
-            yield [TASKS[task], *ms, *ratios, *mb]
+        about = TASKS[task]
+        for name, told in found["timed"].items():
+            ratios = [_ratio(told[one]) if one in told else "" for one in ("ratio", "model_ratio")]
+            yield [about, name, f"{told['ms']:.3g}", f"{told['mb']:.3g}", *ratios]
+            about = ""
 
 
 def _ratio(told: dict[str, Any]) -> str:
     bounds = "" if told["low"] is None else f" ({short(told['low'])}–{short(told['high'])})"
-    return f"**{short(told['value'])}**{bounds}"
+    return f"**{short(told['value'])}×**{bounds}"
 
 
 def _called(kind: str) -> str:

@@ -148,7 +148,7 @@ def export_int8(model: Path, task: str, out: Path) -> None:
 
 def teacher_bundle(task: str, work: Path) -> Path:
     """The teacher of ``task`` as a bundle in int8, fine-tuned and exported unless ``work`` holds it."""
-    bundle = work / f"{task}-teacher-int8"
+    bundle = work / f"{task}-deep-int8"
     if not bundle.is_dir():
         export_int8(teacher(task, work), task, bundle)
     return bundle
@@ -156,7 +156,7 @@ def teacher_bundle(task: str, work: Path) -> Path:
 
 def teacher(task: str, work: Path) -> Path:
     """The teacher of ``task`` as a checkpoint, fine-tuned unless ``work`` holds it."""
-    out, rows = work / f"{task}-teacher", TASKS[task]
+    out, rows = work / f"{task}-deep", TASKS[task]
     job = FinetuneJob(
         data=tuple(str(data_folder() / file) for file in rows.train),
         out=out,

@@ -119,13 +119,12 @@ def _times() -> Iterator[Goal]:
 
 def _accuracies() -> Iterator[Goal]:
     found = _read("committees")["tasks"]
-    taught = _read("distillation")["tasks"] if (RESULTS / "distillation.json").is_file() else {}
+    taught = _read("distillation")["tasks"]
     limits = {
-        "agnews": "words and pairs of them alone are level with all of it; members, n-grams and TF-IDF err on the "
-        "same texts, many of which two labels would fit.",
-        "dbpedia": "what is wrong are texts of few words, or of two labels.",
-        "fewrel": "a layer that reads one row hardly sees order; a deep model of other people's pre-training reaches "
-        "0.825 on the same rows ([distillation.md](distillation.md)).",
+        task: f"a deep model that others pre-trained on a thousand times as much text has {_teacher(one):.3f} on the "
+        f"same rows, and is wrong, too, where our committee is in {_shared(one):.0%} of the cases "
+        "([distillation.md](distillation.md))."
+        for task, one in taught.items()
     }
     for task, aim in (("agnews", 0.915), ("dbpedia", 0.982), ("fewrel", 0.80)):
         best = _best(found[task]["accuracy"], "committee")
@@ -134,12 +133,24 @@ def _accuracies() -> Iterator[Goal]:
             student = _best(taught[task]["accuracy"], "committee")
             told += f", with a teacher {student:.4f}"
             reached = reached or student >= aim
-        yield Goal(f"{TASKS[task]}, all rows: best committee", f"≥ {aim}", told, reached, "committees", limits[task])
-    member = _best(found["agnews"]["accuracy"], "member")
-    if "agnews" in taught:
-        member = max(member, _best(taught["agnews"]["accuracy"], "member"))
+        yield Goal(
+            f"{TASKS[task]}, all rows: best committee",
+            f"≥ {aim}",
+            told,
+            reached,
+            "committees",
+            limits.get(task, "no teacher was trained for it yet."),
+        )
+    members = [values for name, values in found["agnews"]["accuracy"].items() if name.startswith("member")]
+    members += [values for name, values in taught["agnews"]["accuracy"].items() if name.startswith("member")]
+    single = max(members, key=statistics.mean)
     yield Goal(
-        "AG News, all rows: one member", "≥ 0.905", f"{member:.4f}", member >= 0.905, "distillation", limits["agnews"]
+        "AG News, all rows: one member",
+        "≥ 0.905",
+        f"{statistics.mean(single):.4f} on average, {max(single):.4f} the best of {len(single)}",
+        statistics.mean(single) >= 0.905,
+        "distillation",
+        "the best are those that see pairs of tokens and learned from a deep teacher.",
     )
     lead = _best(found["fewrel"]["accuracy"], "committee") - found["fewrel"]["accuracy"]["TF-IDF"][0]
     yield Goal(
@@ -190,6 +201,15 @@ def _training() -> Iterator[Goal]:
         hour >= 100,
         "pretraining_speed_bert-1_bf16",
     )
+
+
+def _teacher(found: dict[str, Any]) -> float:
+    return float(found["accuracy"]["teacher"][0])
+
+
+def _shared(found: dict[str, Any]) -> float:
+    """The share of the errors of the best committee by its defaults that the teacher makes, too."""
+    return float(list(found["teacher_errs_too"].values())[-1])
 
 
 def _best(accuracy: dict[str, list[float]], kind: str) -> float:

@@ -12,6 +12,7 @@ from tests.reproduce.small import outcome
 from tlm_edge.reproduce import distil
 from tlm_edge.reproduce.folder import plan_of
 from tlm_edge.reproduce.outcome import Outcome
+from tlm_edge.reproduce.jobs import DATA_VARIABLE
 from tlm_edge.reproduce.results import read_results
 from tlm_edge.reproduce.write import deep_learned_less, write_findings
 
@@ -96,7 +97,9 @@ def test_nothing_run_yet_is_a_report_too(reproduction, tmp_path) -> None:
     assert index.count("**not run**") == 4
 
 
-def test_what_is_kept_gives_the_same_report(report, reproduction, tmp_path, capsys) -> None:
+def test_what_is_kept_gives_the_same_report(report, reproduction, tmp_path, capsys, monkeypatch) -> None:
+    # The small plan's files are in no folder of real data.
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     assert distil.main([str(reproduction), str(tmp_path / "kept")]) == 0
     assert "5 of 12 trainings" in capsys.readouterr().out
     write_findings(tmp_path / "kept", read_results(tmp_path / "kept").plan)

@@ -11,8 +11,8 @@ import pytest
 from tests.reproduce.small import outcome
 from tlm_edge.reproduce import distil
 from tlm_edge.reproduce.folder import plan_of
-from tlm_edge.reproduce.outcome import Outcome
 from tlm_edge.reproduce.jobs import DATA_VARIABLE
+from tlm_edge.reproduce.outcome import Outcome
 from tlm_edge.reproduce.results import read_results
 from tlm_edge.reproduce.write import deep_learned_less, write_findings
 

@@ -83,9 +83,9 @@ def _times() -> Iterator[Goal]:
         f"{ratio:.1f}×",
         ratio >= 12,
         "rivals",
-        f"the best deep form is «{deep}». Its first layer is itself a rewritten one-layer member and settles nine "
-        "texts of ten, so that both sides are cascades of the same first stage, and the ratio is that of the rest: "
-        "one text in ten costs a whole BERT-6. Without an early exit the deep model in int8 takes "
+        f"the best deep form is «{deep}». Its first layer is itself a rewritten one-layer member and settles "
+        "most texts, so that both sides are cascades with alike first stages, and the ratio is that of the rest, which "
+        "cost a whole BERT-6. Without an early exit the deep model in int8 takes "
         f"{mean('BERT-6, executorch int8') / mean(cascade):.0f} times as long.",
     )
     ratio = mean("BERT-6, tflite fp32", "text_ms") / mean(cascade, "text_ms")
@@ -112,8 +112,8 @@ def _times() -> Iterator[Goal]:
         min(shares.values()) >= 0.85,
         "throughput",
         "the loop computes what is tokenized and padded already. Tokens and predictions are Python's work, on one "
-        "core at a time: some 20 µs a text, which is as long as a one-layer model computes, and an eighth of what a "
-        "committee does.",
+        "core at a time: of a one-layer model's time that is much, of a committee's little "
+        "([performance.md](performance.md)).",
     )
 
 
